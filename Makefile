@@ -1,0 +1,40 @@
+# make demo   the main job on a demo corpus: .venv, pinned install, corpus, `dvc repro`
+# make test   .venv, pinned install, lint, types, all tests
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+# Stages find `python` and `dvc` of the environment first, however make was called.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export DVC_NO_ANALYTICS := 1
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
+
+.PHONY: demo test lint bench clean
+
+demo: .venv/demo.done
+	dvc repro
+	python -m pipelines.audit --show work/demo/report
+
+test: .venv/test.done lint
+	pytest --numprocesses auto --dist worksteal
+
+lint: .venv/test.done
+	ruff format --check .
+	ruff check .
+	mypy
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
+	  || { echo "error: $(PYTHON) is not Python 3.11 (mediapipe has no wheel for later ones); run: make PYTHON=/path/to/python3.11"; exit 2; }
+	$(PYTHON) -m venv .venv
+
+.venv/demo.done: .venv/bin/python pyproject.toml constraints.txt
+	@echo "installing into .venv (pinned, a minute or two) ..."
+	$(INSTALL) .
+	@touch $@
+
+.venv/test.done: .venv/bin/python pyproject.toml constraints.txt
+	@echo "installing into .venv, with test tools and torch (pinned, some minutes) ..."
+	$(INSTALL) ".[dev]"
+	@touch $@ .venv/demo.done
+
+clean:
+	rm -rf .venv data work .dvc/cache .dvc/tmp dvc.lock

@@ -1,0 +1,101 @@
+"""What every stage's command line shares."""
+
+import argparse
+import importlib
+import os
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from pipelines.errors import UsageError
+from schemas.outcome import Outcome
+
+WHOLE, USAGE, FAILURES = 0, 2, 3
+
+_EPILOG = """
+Beam's flags pass through, from the command line or from $BEAM_ARGS, for example
+  --direct_num_workers=4                       four processes on this machine (default: one a core)
+  --runner=FlinkRunner --flink_master=HOST:8081  a Flink cluster
+Exit codes: 0 whole; 3 finished, but more than run.max_failed_fraction of the units failed; 2 bad usage.
+A rerun continues where the last one stopped, and does nothing where nothing has changed.
+"""
+
+
+def stage_parser(stage: str, description: str) -> argparse.ArgumentParser:
+    """A parser with the flags that every stage takes."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m pipelines.{stage}",
+        description=description,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--params",
+        type=Path,
+        metavar="FILE",
+        help="parameters (default: ./params.yaml, else built-in defaults)",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print what would be done, and write nothing")
+    parser.add_argument("--retry-failed", action="store_true", help="try again what failed, and nothing else")
+    return parser
+
+
+def parse(
+    parser: argparse.ArgumentParser, argv: Sequence[str] | None
+) -> tuple[argparse.Namespace, list[str]]:
+    """Parse our flags and check that the others are Beam's; those of $BEAM_ARGS come first.
+
+    Exits with 2 at a flag that neither we nor Beam know.
+    """
+    arguments, rest = parser.parse_known_args(argv)
+    beam_args = [*shlex.split(os.environ.get("BEAM_ARGS", "")), *rest]
+    beam = argparse.ArgumentParser(
+        prog=parser.prog, usage=parser.format_usage().removeprefix("usage: "), allow_abbrev=False
+    )
+    for options in PipelineOptions.__subclasses__():
+        options._add_argparse_args(beam)
+    unknown = beam.parse_known_args(beam_args)[1]
+    if unknown:
+        parser.error(f"neither this command nor Beam knows {' '.join(unknown)}; see --help")
+    return arguments, beam_args
+
+
+def run_main(module: str) -> None:
+    """Run a module's `main` as a program: a `UsageError` is a message and exit code 2.
+
+    The module is imported by its name, so that workers find its classes there and not in `__main__`.
+    """
+    try:
+        sys.exit(importlib.import_module(module).main())
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(USAGE)
+    except KeyboardInterrupt:
+        print("interrupted; a rerun continues from here", file=sys.stderr)
+        sys.stderr.flush()
+        os._exit(130)  # Beam's worker threads would keep the process alive.
+
+
+def finish(outcomes: Iterable[Outcome], made: str, look: Path, max_failed_fraction: float) -> int:
+    """Print what was made, what became of the units, and where to look; returns the exit code."""
+    outcomes = list(outcomes)
+    counts = Counter(outcome.status for outcome in outcomes)
+    print(f"{made}: {counts['ok']} ok, {counts['skipped']} skipped, {counts['failed']} failed")
+    reasons = Counter((o.status, o.reason) for o in outcomes if o.status != "ok")
+    for (status, reason), count in sorted(reasons.items()):
+        example = next(o for o in outcomes if (o.status, o.reason) == (status, reason))
+        print(f"  {status} {reason}: {count}, such as {example.unit}: {example.detail}")
+    print(f"see {look}")
+    if counts["failed"] > max_failed_fraction * max(1, len(outcomes)):
+        print(
+            f"{counts['failed']} of {len(outcomes)} failed: more than run.max_failed_fraction "
+            f"({max_failed_fraction:g}); mend them, then rerun with --retry-failed",
+            file=sys.stderr,
+        )
+        return FAILURES
+    return WHOLE

@@ -1,0 +1,102 @@
+"""The index that later stages start from: clips of one dataset, and where they are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from pipelines.errors import UsageError
+from pipelines.publish import read_metadata, read_rows
+from schemas.clip import Clip, compression_rank
+from transforms.errors import ClipError
+
+
+@dataclass(frozen=True)
+class Index:
+    """What `clips.parquet` holds.
+
+    Attributes:
+      path: of the file.
+      dataset: name.
+      root: folder that clips' paths are relative to.
+      terms: the dataset's terms of use.
+      groups: clips of each source group, sorted by name.
+    """
+
+    path: Path
+    dataset: str
+    root: str
+    terms: str
+    groups: dict[str, tuple[Clip, ...]]
+
+    @property
+    def outcomes_path(self) -> Path:
+        """Where the index stage put its outcomes."""
+        return self.path.with_name(f"{self.path.stem}.outcomes.parquet")
+
+
+def read_index(path: Path, root: str | None) -> Index:
+    """Read `clips.parquet`; `root` overrides the folder that was indexed.
+
+    Raises:
+      UsageError: if the file is not an index, or is empty.
+    """
+    clips: list[Clip] = read_rows(path, Clip)
+    if not clips:
+        raise UsageError(f"{path}: no clips in it; see its outcomes beside it for why")
+    metadata = read_metadata(path)
+    groups: dict[str, list[Clip]] = {}
+    for clip in clips:
+        groups.setdefault(clip.group, []).append(clip)
+    return Index(
+        path=path,
+        dataset=clips[0].dataset,
+        root=root if root is not None else metadata.get("root", ""),
+        terms=metadata.get("terms", ""),
+        groups={group: tuple(members) for group, members in sorted(groups.items())},
+    )
+
+
+def reference_clip(clips: Sequence[Clip]) -> Clip:
+    """The clip of a group that geometry is measured on.
+
+    Raises:
+      ClipError: "no_original" if there is none.
+    """
+    for clip in clips:
+        if clip.reference:
+            return clip
+    raise ClipError("no_original", f"{clips[0].group}: no reference clip among {len(clips)}")
+
+
+def versions(clips: Sequence[Clip]) -> dict[str, tuple[Clip, ...]]:
+    """The clips of a group by what they show: versions of one clip at several compressions, best first.
+
+    Two clips are versions of each other if they have the same method and file name, and no other clip of their
+    compression has.
+    """
+    found: dict[str, list[Clip]] = {}
+    for clip in sorted(clips, key=lambda clip: (compression_rank(clip.compression), clip.clip)):
+        found.setdefault(f"{clip.method}/{PurePosixPath(clip.clip).stem}", []).append(clip)
+    result: dict[str, tuple[Clip, ...]] = {}
+    for name, members in found.items():
+        if len({clip.compression for clip in members}) == len(members):
+            result[name] = tuple(members)
+        else:
+            result |= {clip.clip: (clip,) for clip in members}
+    return result
+
+
+def clip_path(root: str, clip: Clip) -> Path:
+    """A clip's path; checks that it is still what was indexed.
+
+    Raises:
+      ClipError: "missing" or "changed_on_disk".
+    """
+    path = Path(root, clip.clip)
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise ClipError("missing", f"{path}: {error.strerror}; put it back, or index again") from None
+    if size != clip.bytes:
+        raise ClipError("changed_on_disk", f"{path}: {size} bytes, {clip.bytes} when indexed; index again")
+    return path

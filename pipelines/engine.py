@@ -1,0 +1,192 @@
+"""Running builders over units of work with Beam: the one graph that every stage shares.
+
+`Create(units) | key | GroupByKey | Build`: descriptors are shuffled, never pixels; a builder commits its result
+with a sidecar, so that a unit that is run again (a retry, a duplicate, a rerun) changes nothing.
+"""
+
+import contextlib
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TextIO
+
+import apache_beam as beam
+from apache_beam.metrics import Metrics
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+from tqdm import tqdm
+
+from schemas.outcome import Outcome
+
+# Bytes of the workers' own words that are shown when a run fails.
+_WORDS = 8000
+
+
+class Builder(Protocol):
+    """What a stage does with the units of one key; must be picklable before `setup`."""
+
+    def setup(self) -> None:
+        """Called once a worker, before `build`."""
+
+    def build(self, key: str, units: Sequence[Any]) -> Iterable[Outcome]:
+        """Make and commit the result of a key."""
+
+    def teardown(self) -> None:
+        """Called once a worker, after the last `build`."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """One unit.
+
+    Attributes:
+      key: result that the unit belongs to.
+      unit: what `Builder.build` gets; small, and of an importable class.
+      cost: of the unit, in any measure; keys with most cost start first.
+    """
+
+    key: str
+    unit: Any
+    cost: float = 1.0
+
+
+class _BuildKey(beam.DoFn):
+    def __init__(self, builder: Builder):
+        self._builder = builder
+
+    def setup(self) -> None:
+        self._builder.setup()
+
+    def process(self, element: tuple[str, Iterable[Any]]) -> Iterator[Outcome]:
+        key, units = element
+        for outcome in self._builder.build(key, list(units)):
+            Metrics.counter(outcome.stage, outcome.status).inc()
+            yield outcome
+
+    def teardown(self) -> None:
+        self._builder.teardown()
+
+
+@dataclass
+class BuildAll(beam.PTransform):
+    """Build the results of all keys, those with most cost first; gives the outcomes."""
+
+    work: Sequence[Work]
+    builder: Builder
+
+    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
+        """Apply to the pipeline itself."""
+        cost: dict[str, float] = {}
+        for item in self.work:
+            cost[item.key] = cost.get(item.key, 0.0) + item.cost
+        ordered = sorted(self.work, key=lambda item: (-cost[item.key], item.key))
+        return (
+            pipeline
+            | "CreateUnits" >> beam.Create([(item.key, item.unit) for item in ordered], reshuffle=False)
+            | "GroupByKey" >> beam.GroupByKey()
+            | "Build" >> beam.ParDo(_BuildKey(self.builder))
+        )
+
+
+def pipeline_options(beam_args: Sequence[str], keys: int) -> PipelineOptions:
+    """Beam's options; without `--runner`, the embedded runner with a process a core.
+
+    The runner is always named: a bare `DirectRunner` would try to download another one.
+    """
+    options = PipelineOptions(list(beam_args))
+    standard, direct = options.view_as(StandardOptions), options.view_as(DirectOptions)
+    if standard.runner is None:
+        standard.runner = "FnApiRunner"
+        if not any(flag.startswith(("--direct_running_mode", "--direct_num_workers")) for flag in beam_args):
+            direct.direct_num_workers = 0
+        if direct.direct_num_workers == 0:
+            direct.direct_num_workers = max(1, min(len(os.sched_getaffinity(0)), keys))
+        if direct.direct_num_workers > 1 and direct.direct_running_mode == "in_memory":
+            direct.direct_running_mode = "multi_processing"
+    return options
+
+
+def run(
+    work: Sequence[Work],
+    builder: Builder,
+    beam_args: Sequence[str],
+    label: str,
+    done: Callable[[str], bool],
+) -> None:
+    """Build the results of all keys; returns when all are committed or have failed.
+
+    Args:
+      work: the units; nothing is run where there are none.
+      builder: what to do with them.
+      beam_args: Beam's flags.
+      label: what the progress line says.
+      done: whether the result of a key is committed (progress looks at results, so that it is right on
+        every runner).
+    """
+    if not work:
+        return
+    keys = sorted({item.key for item in work})
+    options = pipeline_options(beam_args, len(keys))
+    embedded = not any(flag.startswith("--runner") for flag in beam_args)
+    with (
+        _captured_stderr() if embedded else contextlib.nullcontext(sys.stderr) as log,
+        _progress(keys, label, done, log),
+    ):
+        pipeline = beam.Pipeline(options=options)
+        pipeline | label >> BuildAll(work, builder)
+        pipeline.run().wait_until_finish()
+
+
+@contextlib.contextmanager
+def _captured_stderr() -> Iterator[TextIO]:
+    """Keep what Beam's workers say about themselves for the case that the run fails; gives the real stderr."""
+    sys.stderr.flush()
+    real = os.dup(2)
+    with tempfile.TemporaryFile() as captured, os.fdopen(real, "w") as log:
+        os.dup2(captured.fileno(), 2)
+        try:
+            yield log
+        except BaseException:
+            captured.seek(max(0, captured.seek(0, os.SEEK_END) - _WORDS))
+            log.write(captured.read().decode("utf-8", "replace"))
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(real, 2)
+
+
+@contextlib.contextmanager
+def _progress(keys: Sequence[str], label: str, done: Callable[[str], bool], log: TextIO) -> Iterator[None]:
+    """A bar on a terminal, a plain line now and then in a log."""
+    finished = threading.Event()
+    terminal = log.isatty()
+
+    def watch() -> None:
+        waiting, start, said = list(keys), time.monotonic(), 0.0
+        with tqdm(total=len(keys), desc=label, unit="", file=log, disable=not terminal) as bar:
+            while True:
+                last = finished.wait(0.5)
+                still = [key for key in waiting if not done(key)]
+                bar.update(len(waiting) - len(still))
+                waiting = still
+                elapsed = time.monotonic() - start
+                if not terminal and (last or elapsed - said >= 30):
+                    said = elapsed
+                    print(
+                        f"{label}: {len(keys) - len(waiting)} of {len(keys)} after {elapsed:.0f} s",
+                        file=log,
+                        flush=True,
+                    )
+                if last:
+                    return
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        finished.set()
+        watcher.join()

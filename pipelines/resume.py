@@ -1,0 +1,42 @@
+"""What is left to do: results whose sidecar is missing, or was made of something else."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pipelines.publish import read_sidecar, remove_parts, remove_unnamed, sidecar_path
+from schemas.sidecar import Sidecar
+
+
+def find_pending(folder: Path, wanted: Mapping[str, str], retry_failed: bool) -> list[str]:
+    """Keys that are to be built.
+
+    Args:
+      folder: of the results.
+      wanted: digest of each key's plan.
+      retry_failed: take only those that are committed with a failed outcome.
+    """
+    pending = []
+    for key, plan in wanted.items():
+        sidecar = read_sidecar(folder, key)
+        if retry_failed:
+            if sidecar is not None and any(outcome.status == "failed" for outcome in sidecar.outcomes):
+                pending.append(key)
+        elif sidecar is None or sidecar.digest != plan:
+            pending.append(key)
+    return pending
+
+
+def discard(folder: Path, pending: list[str]) -> None:
+    """Withdraw what is about to be built again, so that progress and crashes are seen from sidecars alone."""
+    for key in pending:
+        sidecar_path(folder, key).unlink(missing_ok=True)
+
+
+def seal(folder: Path, wanted: Mapping[str, str], suffixes: tuple[str, ...]) -> dict[str, Sidecar | None]:
+    """Clear the folder of what nobody wants and of temporary files; gives every key's sidecar.
+
+    A key is None where nothing was committed: it could not even be tried.
+    """
+    remove_parts(folder)
+    remove_unnamed(folder, set(wanted), (*suffixes, ".json"))
+    return {key: read_sidecar(folder, key) for key in wanted}

@@ -1,0 +1,298 @@
+"""From a source group to encoded samples: every clip of the group is decoded once."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.clips import clip_path, reference_clip, versions
+from pipelines.isolation import Isolated
+from pipelines.spool import ByteSpool, CropSpool, Selection
+from schemas import SCHEMA_VERSION
+from schemas.clip import Clip, compression_rank
+from schemas.convert import to_row
+from schemas.names import sample_key
+from schemas.outcome import Outcome
+from schemas.params import CropParams, FramesParams, MaskParams, ShardParams
+from schemas.record import record
+from schemas.sample import MaskKind, MaskQuality, Sample, SequenceSample
+from schemas.track import TrackFrame
+from transforms.assignment import block_place
+from transforms.crops import encode_image, read_crops
+from transforms.errors import ClipError
+from transforms.geometry import GroupGeometry, Window
+from transforms.masks import all_zero
+from transforms.pair_masks import BY_DEFINITION, UNKNOWN, binary, measure
+
+Place = tuple[int, int]
+
+
+@record
+class SampleParams:
+    """The parameters that a group's samples depend on."""
+
+    frames: FramesParams
+    mask: MaskParams
+    crop: CropParams
+    shard: ShardParams
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A sample on its way to a shard.
+
+    Attributes:
+      order: where it stands in its shard.
+      key: of the sample.
+      members: extension and place in the spool of each member, in order of extensions.
+    """
+
+    order: tuple[float, bool, str, str, int]
+    key: str
+    members: tuple[tuple[str, Place], ...]
+
+
+@dataclass(frozen=True)
+class _Masks:
+    """Encoded masks of one forgery by position, and the compression they were measured on."""
+
+    compression: str
+    kinds: dict[int, dict[MaskKind, bytes]]
+    quality: dict[int, MaskQuality]
+    notes: list[str]
+
+
+class GroupSampler:
+    """Makes the samples of one group.
+
+    Clips are taken compression by compression, the best first, so that the masks of a forgery are measured on
+    the best compression that it shares with its real clip, and carried to the others.
+
+    Args:
+      root: folder of the dataset.
+      child: process to decode in.
+      spool: where encoded members go.
+      params: what samples depend on.
+      folder: for temporary files.
+    """
+
+    def __init__(self, root: str, child: Isolated, spool: ByteSpool, params: SampleParams, folder: Path):
+        self._root, self._child, self._spool, self._folder = root, child, spool, folder
+        self._params = params
+        self._black = encode_image(binary(all_zero(params.crop.size)), "png")
+
+    def run(
+        self, clips: Sequence[Clip], rows: Sequence[TrackFrame], plan_digest: str
+    ) -> Iterator[Encoded | Outcome]:
+        """The samples of a group's clips, and an outcome for each clip.
+
+        Args:
+          clips: of the group.
+          rows: of its track file.
+          plan_digest: for the samples' records.
+        """
+        self._geometry = GroupGeometry(rows, self._params.frames, self._params.shard.unit)
+        self._matrices = self._geometry.matrices()
+        reference = reference_clip(clips)
+        self._expected = (reference.width, reference.height)
+        self._digest = plan_digest
+        masks: dict[str, _Masks] = {}
+        real: dict[str, CropSpool] = {}
+        try:
+            for name, clip, round_ in self._order(clips):
+                for compression in [c for c in real if c != round_]:
+                    real.pop(compression).close()
+                yield from self._clip(name, clip, real, masks)
+        finally:
+            for crops in real.values():
+                crops.close()
+
+    def _order(self, clips: Sequence[Clip]) -> list[tuple[str, Clip, str]]:
+        """Name of the forgery, clip, and the compression in whose round it is taken.
+
+        A round starts with the real clip, then come fakes whose masks are measured in it. A fake of a better
+        compression than its masks can be measured on waits for that round.
+        """
+        found = versions(clips)
+        real = {clip.compression for name in found for clip in found[name] if clip.label == "real"}
+        ordered = []
+        for name, members in found.items():
+            shared = [clip.compression for clip in members if clip.compression in real]
+            best = shared[0] if shared else ""
+            for clip in members:
+                late = bool(shared) and compression_rank(best) > compression_rank(clip.compression)
+                round_ = best if late else clip.compression
+                ordered.append(
+                    ((compression_rank(round_), clip.label != "real", late, clip.clip), (name, clip, round_))
+                )
+        return [item for _, item in sorted(ordered)]
+
+    def _clip(
+        self, name: str, clip: Clip, real: dict[str, CropSpool], masks: dict[str, _Masks]
+    ) -> Iterator[Encoded | Outcome]:
+        outcome = Outcome("shard", clip.dataset, clip.clip, clip.group, "ok")
+        crops = CropSpool(self._folder)
+        kept = False
+        try:
+            self._read(clip_path(self._root, clip), crops)
+            if clip.label == "fake" and name not in masks and clip.compression in real:
+                masks[name] = self._measure(clip, real[clip.compression], crops)
+            made = 0
+            for window in self._geometry.windows:
+                places = [self._geometry.places[window.track, frame] for frame in window.frames]
+                if places[-1] < len(crops):
+                    yield self._encode(clip, window, places, crops, masks.get(name))
+                    made += 1
+            if clip.label == "real":
+                real[clip.compression] = crops
+                kept = True
+            notes = masks[name].notes if name in masks else []
+            yield self._finish(outcome, clip, made, len(self._geometry.windows), notes)
+        except ClipError as error:
+            yield _failed(outcome, error)
+        finally:
+            if not kept:
+                crops.close()
+
+    def _read(self, path: Path, crops: CropSpool) -> None:
+        for faces in self._child.iterate(
+            read_crops,
+            str(path),
+            self._geometry.frames,
+            self._matrices,
+            self._params.crop.size,
+            self._expected,
+        ):
+            for crop in faces:
+                crops.append(crop)
+
+    def _finish(self, outcome: Outcome, clip: Clip, made: int, planned: int, notes: list[str]) -> Outcome:
+        if not made:
+            detail = f"{clip.clip}: {clip.frames} frames, none of those that were chosen for its group"
+            return _failed(outcome, ClipError("too_few_frames", detail))
+        if made < planned:
+            notes = [f"{made} of {planned} samples: {clip.frames} frames, fewer than its original", *notes]
+        return dataclasses.replace(outcome, made=made, detail="; ".join(notes))
+
+    def _measure(self, clip: Clip, real: CropSpool, fake: CropSpool) -> _Masks:
+        found = _Masks(clip.compression, {}, {}, [])
+        official = CropSpool(self._folder)
+        try:
+            if clip.official_mask and "official" in {self._params.mask.train, *self._params.mask.kinds}:
+                try:
+                    self._read(Path(self._root, clip.official_mask), official)
+                except ClipError as error:
+                    found.notes.append(f"official mask: {error}")
+            for places in self._geometry.tracks().values():
+                both = [place for place in places if place < min(len(real), len(fake))]
+                if not both:
+                    continue
+                stated = [place for place in both if place < len(official)]
+                measured = measure(
+                    Selection(real, both),
+                    Selection(fake, both),
+                    Selection(official, stated),
+                    self._geometry.shapes(both),
+                    dense=self._geometry.is_dense(both),
+                    lossless=None if clip.compression == "raw" else False,
+                    params=self._params.mask,
+                )
+                for place, frame in zip(both, measured, strict=True):
+                    found.kinds[place] = {
+                        kind: encode_image(mask, "png") for kind, mask in frame.kinds.items()
+                    }
+                    found.quality[place] = frame.quality
+        finally:
+            official.close()
+        return found
+
+    def _encode(
+        self, clip: Clip, window: Window, places: Sequence[int], crops: CropSpool, masks: _Masks | None
+    ) -> Encoded:
+        shard, sequence = self._params.shard, self._params.shard.unit == "sequence"
+        members: dict[str, Place] = {}
+        kinds: list[MaskKind] = []
+        quality: list[MaskQuality] = []
+        shas: list[str] = []
+        for number, place in enumerate(places):
+            prefix = f"{number:03d}." if sequence else ""
+            image = encode_image(crops[place], shard.image, shard.quality)
+            shas.append(hashlib.sha256(image).hexdigest())
+            members[f"{prefix}{shard.image}"] = self._spool.append(image)
+            kind, how, written = self._mask(clip, place, masks)
+            kinds.append(kind)
+            quality.append(how)
+            for suffix, data in written.items():
+                members[f"{prefix}{suffix}"] = self._spool.append(data)
+        key = sample_key(clip.dataset, clip.clip, window.track, window.frames[0])
+        rows = [self._geometry.rows[place] for place in places]
+        matrices = [(row.crop_to_frame[:3], row.crop_to_frame[3:]) for row in rows]
+        points = [tuple(map(tuple, self._geometry.landmarks(place).round(3).tolist())) for place in places]
+        once = {
+            "schema_version": SCHEMA_VERSION,
+            "key": key,
+            "dataset": clip.dataset,
+            "group": clip.group,
+            "clip": clip.clip,
+            "label": clip.label,
+            "method": clip.method,
+            "compression": clip.compression,
+            "split": clip.split,
+            "target": clip.target,
+            "source": clip.source,
+            "track": window.track,
+            "size": self._params.crop.size,
+            "mask_from": masks.compression if masks and set(kinds) - {"official", "unknown"} else None,
+            "plan_digest": self._digest,
+        }
+        each: list[tuple[str, Sequence]] = [
+            ("frame", window.frames),
+            ("crop_to_frame", matrices),
+            ("landmarks", points),
+            ("mask_kind", kinds),
+            ("mask_quality", quality),
+            ("crop_sha256", shas),
+        ]
+        sample = (
+            SequenceSample(**once, **{field: tuple(values) for field, values in each})  # type: ignore[arg-type]
+            if sequence
+            else Sample(**once, **{field: values[0] for field, values in each})  # type: ignore[arg-type]
+        )
+        members["json"] = self._spool.append(
+            json.dumps(to_row(sample), sort_keys=True, allow_nan=False).encode()
+        )
+        order = (
+            block_place(shard.seed, clip.group, window.frames[0], clip.compression),
+            clip.label != "real",
+            clip.method,
+            clip.clip,
+            window.track,
+        )
+        return Encoded(order, key, tuple(sorted(members.items())))
+
+    def _mask(
+        self, clip: Clip, place: int, masks: _Masks | None
+    ) -> tuple[MaskKind, MaskQuality, dict[str, bytes]]:
+        """Kind and quality of the training mask, and the mask members, of one crop."""
+        if clip.label == "real":
+            return "all_zero", BY_DEFINITION, {"mask.png": self._black}
+        if masks is None or place not in masks.kinds:
+            return "unknown", UNKNOWN, {}
+        kinds, train = masks.kinds[place], self._params.mask.train
+        written = {f"mask.{kind}.png": data for kind, data in kinds.items() if kind != train}
+        if train in kinds:
+            written["mask.png"] = kinds[train]
+        return train if train in kinds else "unknown", masks.quality[place], written
+
+
+def _failed(outcome: Outcome, error: ClipError) -> Outcome:
+    return dataclasses.replace(outcome, status="failed", reason=error.reason, detail=error.detail)
+
+
+def outcomes_without_track(clips: Iterable[Clip], track: Outcome) -> Iterator[Outcome]:
+    """Outcomes of the clips of a group that has no track file."""
+    detail = f"no track of {track.group}: {track.reason}: {track.detail}"
+    for clip in clips:
+        yield Outcome("shard", clip.dataset, clip.clip, clip.group, track.status, "no_track", detail)

@@ -1,0 +1,232 @@
+"""The shard stage: aligned crops with masks, as WebDataset shards."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from pipelines import cli, publish, resume
+from pipelines.clips import Index, read_index
+from pipelines.engine import Work, run
+from pipelines.errors import UsageError
+from pipelines.params import check_samples, read_params
+from pipelines.sampler import SampleParams
+from pipelines.shard_builder import PlannedGroup, ShardBuilder, empty_group
+from pipelines.track import key_of
+from schemas import SCHEMA_VERSION
+from schemas.clip import Split
+from schemas.convert import index_schema
+from schemas.digest import digest
+from schemas.outcome import Outcome
+from schemas.params import Params
+from schemas.plan import PlannedClip
+from schemas.sample import Sample, SequenceSample
+from schemas.sidecar import Sidecar
+from transforms.assignment import assign_shards, count_shards
+
+# Raise it when samples change for the same inputs: every shard is then built again.
+VERSION = 1
+
+_SUFFIXES = (".tar", ".parquet")
+
+
+def sample_params(params: Params) -> SampleParams:
+    """The parameters that samples depend on."""
+    return SampleParams(params.frames, params.mask, params.crop, params.shard)
+
+
+def plan(index: Index, tracks: Path, params: Params) -> dict[str, list[PlannedGroup]]:
+    """The groups of each shard, by the shard's key: a pure function of index, tracks and parameters.
+
+    Raises:
+      UsageError: if a group was not tracked yet.
+    """
+    matters = sample_params(params)
+    by_split: dict[Split, list[PlannedGroup]] = {}
+    for group, clips in index.groups.items():
+        key = key_of(group)
+        sidecar = publish.read_sidecar(tracks, key)
+        if sidecar is None:
+            raise UsageError(
+                f"{tracks}: group {group} of {index.path} is not in it; run pipelines.track on this index"
+            )
+        inputs = [(clip, clip.sha256) for clip in clips]
+        plan_digest = digest(
+            VERSION, SCHEMA_VERSION, inputs, [file.sha256 for file in sidecar.files], matters
+        )
+        planned = PlannedGroup(
+            index.dataset,
+            group,
+            clips[0].split,
+            clips,
+            sidecar.outcomes[0],
+            key,
+            plan_digest,
+            shard_digest="",
+        )
+        by_split.setdefault(clips[0].split, []).append(planned)
+    shards: dict[str, list[PlannedGroup]] = {}
+    for split, groups in sorted(by_split.items()):
+        names = [group.group for group in groups]
+        numbers = assign_shards(names, params.shard.groups, params.shard.seed)
+        for number in range(count_shards(len(names), params.shard.groups)):
+            shards[shard_key(index.dataset, split, number)] = []
+        for planned in groups:
+            shards[shard_key(index.dataset, split, numbers[planned.group])].append(planned)
+    return {
+        key: [replace(g, shard_digest=shard_digest(groups, params)) for g in groups]
+        for key, groups in shards.items()
+    }
+
+
+def shard_digest(groups: Sequence[PlannedGroup], params: Params) -> str:
+    """Digest of all that a shard depends on."""
+    return digest(VERSION, sorted((group.group, group.plan_digest) for group in groups), params.shard.seed)
+
+
+def shard_key(dataset: str, split: str, number: int) -> str:
+    """Where a shard is, relative to the shards folder, without suffix."""
+    return f"{split}/{dataset}-{split}-{number:06d}"
+
+
+def write_tables(
+    index: Index, tracks: Path, out: Path, params: Params, shards: dict[str, list[PlannedGroup]]
+) -> None:
+    """Write the plan and copy what `audit` needs of the stages before."""
+    planned = [
+        PlannedClip(index.dataset, clip.clip, group.group, group.split, f"{key}.tar", group.plan_digest)
+        for key, groups in shards.items()
+        for group in groups
+        for clip in group.clips
+    ]
+    publish.write_rows(out / "plan.parquet", PlannedClip, sorted(planned, key=lambda row: row.clip))
+    for source, name in (
+        (index.path, "clips.parquet"),
+        (index.outcomes_path, "clips.outcomes.parquet"),
+        (tracks / "outcomes.parquet", "tracks.outcomes.parquet"),
+    ):
+        with publish.atomic_write(out / name) as file:
+            file.write(source.read_bytes())
+
+
+def write_index(index: Index, out: Path, params: Params, sidecars: dict[str, Sidecar]) -> int:
+    """Write `index.parquet` (a row a sample) and `index.json` (wids' list and more); gives the bytes."""
+    sequence = params.shard.unit == "sequence"
+    schema = index_schema(SequenceSample if sequence else Sample)
+    publish.write_tables(
+        out / "index.parquet", schema, (pq.read_table(out / f"{key}.parquet") for key in sidecars)
+    )
+    shards = [
+        {
+            "url": f"{key}.tar",
+            "nsamples": sidecar.samples,
+            "filesize": sidecar.files[0].bytes,
+            "sha256": sidecar.files[0].sha256,
+        }
+        for key, sidecar in sidecars.items()
+    ]
+    publish.write_json(
+        out / "index.json",
+        {
+            "__kind__": "wids-shard-index-v1",
+            "wids_version": 1,
+            "schema_version": SCHEMA_VERSION,
+            "name": index.dataset,
+            "dataset": index.dataset,
+            "unit": params.shard.unit,
+            "terms": index.terms,
+            "shardlist": shards,
+        },
+    )
+    return sum(sidecar.files[0].bytes for sidecar in sidecars.values())
+
+
+def run_stage(
+    index: Index, tracks: Path, out: Path, params: Params, retry_failed: bool, beam_args: Sequence[str]
+) -> tuple[list[Outcome], str]:
+    """Build what is not built yet; returns the outcome of every clip, and one line on what is there now."""
+    shards = plan(index, tracks, params)
+    wanted = {
+        key: groups[0].shard_digest if groups else shard_digest([], params) for key, groups in shards.items()
+    }
+    with publish.exclusive(out):
+        pending = resume.find_pending(out, wanted, retry_failed)
+        resume.discard(out, pending)
+        work = [
+            Work(key, group, sum(clip.frames for clip in group.clips))
+            for key in pending
+            for group in shards[key] or [empty_group(index.dataset, key, wanted[key])]
+        ]
+        builder = ShardBuilder(index.root, tracks, out, sample_params(params), params.run)
+        run(work, builder, beam_args, "shard", lambda key: publish.sidecar_path(out, key).exists())
+        sidecars = resume.seal(out, wanted, _SUFFIXES)
+        whole = {key: sidecar for key, sidecar in sidecars.items() if sidecar}
+        outcomes = [outcome for sidecar in whole.values() for outcome in sidecar.outcomes]
+        for key in sorted(set(shards) - set(whole)):
+            for clip in (clip for group in shards[key] for clip in group.clips):
+                outcomes.append(
+                    Outcome(
+                        "shard",
+                        clip.dataset,
+                        clip.clip,
+                        clip.group,
+                        "failed",
+                        "internal_error",
+                        f"{key} was not built; run again",
+                    )
+                )
+        outcomes.sort(key=lambda outcome: outcome.unit)
+        publish.write_rows(out / "outcomes.parquet", Outcome, outcomes)
+        write_tables(index, tracks, out, params, shards)
+        size = write_index(index, out, params, whole)
+    samples = sum(sidecar.samples for sidecar in whole.values())
+    splits = Counter(key.split("/")[0] for key in whole)
+    by_split = ", ".join(f"{split} {splits[split]}" for split in ("train", "val", "test") if splits[split])
+    return (
+        outcomes,
+        f"{out}: {samples} samples in {len(whole)} shards ({by_split}), {size / 1e6:.1f} MB; clips",
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = cli.stage_parser(
+        "shard", "Warp, mask and write every clip of each source group as WebDataset shards."
+    )
+    parser.add_argument(
+        "--clips", type=Path, required=True, metavar="FILE", help="clips.parquet of the index stage"
+    )
+    parser.add_argument(
+        "--tracks", type=Path, required=True, metavar="FOLDER", help="folder of the track stage"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder of the shards")
+    parser.add_argument(
+        "--root", metavar="FOLDER", help="the dataset's folder, if it is not where it was indexed"
+    )
+    arguments, beam_args = cli.parse(parser, argv)
+    params = read_params(arguments.params)
+    check_samples(params)
+    index = read_index(arguments.clips, arguments.root)
+    if arguments.dry_run:
+        shards = plan(index, arguments.tracks, params)
+        wanted = {
+            key: groups[0].shard_digest if groups else shard_digest([], params)
+            for key, groups in shards.items()
+        }
+        pending = resume.find_pending(arguments.out, wanted, arguments.retry_failed)
+        clips = [clip for key in pending for group in shards[key] for clip in group.clips]
+        print(
+            f"would build {len(pending)} of {len(shards)} shards in {arguments.out}: {len(clips)} clips, "
+            f"{sum(clip.frames for clip in clips)} frames to decode"
+        )
+        return cli.WHOLE
+    outcomes, made = run_stage(
+        index, arguments.tracks, arguments.out, params, arguments.retry_failed, beam_args
+    )
+    return cli.finish(outcomes, made, arguments.out / "index.json", params.run.max_failed_fraction)
+
+
+if __name__ == "__main__":
+    cli.run_main("pipelines.shard")

@@ -1,0 +1,159 @@
+"""Building one shard: samples of its groups, spooled, then written as a tar in the order of the plan."""
+
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from pipelines import publish
+from pipelines.isolation import Isolated
+from pipelines.sampler import Encoded, GroupSampler, SampleParams, outcomes_without_track
+from pipelines.spool import ByteSpool
+from schemas.clip import Clip, Split
+from schemas.convert import index_schema
+from schemas.outcome import Outcome
+from schemas.params import RunParams
+from schemas.record import record
+from schemas.sample import Sample, SequenceSample
+from schemas.sidecar import CommittedFile, Sidecar
+from schemas.track import TrackFrame
+
+# Rows of a shard's index that are held at once.
+_BATCH = 1024
+
+
+@record
+class PlannedGroup:
+    """One source group on its way to a shard.
+
+    Attributes:
+      dataset, group, split: of the group.
+      clips: its clips.
+      track: what the track stage made of it.
+      track_key: where its track file is, relative to the tracks folder, without suffix.
+      plan_digest: of the group's inputs, the parameters that matter and the stage's version.
+      shard_digest: of the whole shard.
+    """
+
+    dataset: str
+    group: str
+    split: Split
+    clips: tuple[Clip, ...]
+    track: Outcome
+    track_key: str
+    plan_digest: str
+    shard_digest: str
+
+
+def empty_group(dataset: str, key: str, shard_digest: str) -> PlannedGroup:
+    """What stands for the groups of a shard that no group was assigned to: numbers must have no gaps."""
+    split: Any = key.split("/")[0]
+    nothing = Outcome("track", dataset, "", "", "skipped")
+    return PlannedGroup(dataset, "", split, (), nothing, "", "", shard_digest)
+
+
+class HashingFile:
+    """A binary file that hashes and counts what is written to it, in order."""
+
+    def __init__(self, file: BinaryIO):
+        self._file = file
+        self._hash = hashlib.sha256()
+        self._bytes = 0
+
+    def write(self, data: bytes) -> int:
+        """Write, hash and count."""
+        self._hash.update(data)
+        self._bytes += len(data)
+        return self._file.write(data)
+
+    def tell(self) -> int:
+        """Bytes written."""
+        return self._bytes
+
+    def describe(self, name: str) -> CommittedFile:
+        """The sidecar's entry for what was written."""
+        return CommittedFile(name, self._bytes, self._hash.hexdigest())
+
+
+def add_member(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    """Add a member whose header holds nothing but its name and size: no clock, no user."""
+    header = tarfile.TarInfo(name)
+    header.size = len(data)
+    header.mode = 0o644
+    tar.addfile(header, io.BytesIO(data))
+
+
+class ShardBuilder:
+    """Builds one shard at a time.
+
+    Memory stays flat: encoded samples wait on disk, and crops of at most two clips.
+
+    Args:
+      root: folder of the dataset.
+      tracks: folder of the track stage.
+      out: folder of the shards.
+      params: what samples depend on.
+      limits: of the decoding process.
+    """
+
+    def __init__(self, root: str, tracks: Path, out: Path, params: SampleParams, limits: RunParams):
+        self._root, self._tracks, self._out = root, tracks, out
+        self._params, self._limits = params, limits
+
+    def setup(self) -> None:
+        """Prepare the child process."""
+        self._child = Isolated(self._limits.clip_timeout, self._limits.clip_memory)
+
+    def teardown(self) -> None:
+        """End the child process."""
+        self._child.close()
+
+    def build(self, key: str, units: Sequence[PlannedGroup]) -> Iterable[Outcome]:
+        """Build a shard, and commit it: tar, then its index rows, then its sidecar."""
+        groups = sorted(units, key=lambda unit: unit.group)
+        tar = self._out / f"{key}.tar"
+        tar.parent.mkdir(parents=True, exist_ok=True)
+        spool = ByteSpool(tar.parent)
+        try:
+            encoded: list[Encoded] = []
+            outcomes: list[Outcome] = []
+            for group in groups:
+                for item in self._samples(group, spool):
+                    (encoded if isinstance(item, Encoded) else outcomes).append(item)  # type: ignore[arg-type]
+            encoded.sort(key=lambda sample: sample.order)
+            with publish.atomic_write(tar) as file:
+                hashing = HashingFile(file)
+                # Not TarFile's `with`: it would close a truncated tar as if it were whole.
+                writer = tarfile.open(fileobj=hashing, mode="w", format=tarfile.PAX_FORMAT)  # type: ignore[call-overload]  # noqa: SIM115
+                for sample in encoded:
+                    for extension, place in sample.members:
+                        add_member(writer, f"{sample.key}.{extension}", spool.read(place))
+                writer.close()
+            rows = self._out / f"{key}.parquet"
+            unit = SequenceSample if self._params.shard.unit == "sequence" else Sample
+            publish.write_tables(rows, index_schema(unit), self._rows(f"{key}.tar", encoded, spool))
+        finally:
+            spool.close()
+        files = (hashing.describe(tar.name), publish.describe(rows))
+        publish.commit(self._out, key, Sidecar(groups[0].shard_digest, tuple(outcomes), files, len(encoded)))
+        return outcomes
+
+    def _samples(self, group: PlannedGroup, spool: ByteSpool) -> Iterator[Encoded | Outcome]:
+        if group.track.status != "ok":
+            yield from outcomes_without_track(group.clips, group.track)
+            return
+        rows = publish.read_rows(self._tracks / f"{group.track_key}.parquet", TrackFrame)
+        sampler = GroupSampler(self._root, self._child, spool, self._params, self._out)
+        yield from sampler.run(group.clips, rows, group.plan_digest)
+
+    def _rows(
+        self, shard: str, encoded: Sequence[Encoded], spool: ByteSpool
+    ) -> Iterator[list[dict[str, Any]]]:
+        for start in range(0, len(encoded), _BATCH):
+            batch = []
+            for sample in encoded[start : start + _BATCH]:
+                batch.append({**json.loads(spool.read(dict(sample.members)["json"])), "shard": shard})
+            yield batch

@@ -1,0 +1,227 @@
+"""The track stage: faces, landmarks and crops of each source group, measured on its reference clip."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pipelines import cli, publish, resume
+from pipelines.clips import Index, clip_path, read_index, reference_clip, versions
+from pipelines.engine import Work, run
+from pipelines.isolation import Isolated
+from pipelines.params import read_params
+from schemas.clip import Clip
+from schemas.digest import digest
+from schemas.names import encode_name
+from schemas.outcome import Outcome, Reason, Status
+from schemas.params import CropParams, Params, RunParams, TrackParams
+from schemas.record import record
+from schemas.sidecar import Sidecar
+from schemas.track import TrackFrame
+from transforms.errors import ClipError
+from transforms.forged import forged_energy
+from transforms.observe import ClipShape, observe
+from transforms.tracking import RawTrack, link, track_frames
+
+# Raise it when the stage's results change: every group is then tracked again.
+VERSION = 1
+
+# Frames in which several faces are compared to find the forged one.
+_ENERGY_FRAMES = 5
+
+_SKIPPED: tuple[Reason, ...] = ("no_face", "face_too_small", "track_too_short", "no_original")
+
+
+@record
+class Group:
+    """One source group: its reference clip, and the fakes that tell which of several faces was forged."""
+
+    dataset: str
+    group: str
+    reference: Clip
+    fakes: tuple[Clip, ...]
+    digest: str
+
+
+def key_of(group: str) -> str:
+    """Where a group's track file and sidecar are, relative to the tracks folder, without suffix."""
+    return f"groups/{encode_name(group)}"
+
+
+def plan(index: Index, track: TrackParams, crop: CropParams) -> tuple[dict[str, Group], list[Outcome]]:
+    """The groups to track by key, and outcomes of those that cannot be."""
+    groups, outcomes = {}, []
+    for group, clips in index.groups.items():
+        try:
+            reference = reference_clip(clips)
+        except ClipError as error:
+            outcomes.append(_outcome(index.dataset, group, error))
+            continue
+        fakes = tuple(best[0] for best in versions(clips).values() if best[0].label == "fake")
+        inputs = [(clip.clip, clip.sha256) for clip in (reference, *fakes)]
+        groups[key_of(group)] = Group(
+            index.dataset, group, reference, fakes, digest(VERSION, inputs, track, crop)
+        )
+    return groups, outcomes
+
+
+def _outcome(dataset: str, group: str, error: ClipError) -> Outcome:
+    status: Status = "skipped" if error.reason in _SKIPPED else "failed"
+    return Outcome("track", dataset, group, group, status, error.reason, error.detail)
+
+
+class TrackBuilder:
+    """Tracks one group at a time; decoding and detection run in a child process with limits."""
+
+    def __init__(self, root: str, out: Path, track: TrackParams, crop: CropParams, limits: RunParams):
+        self._root, self._out = root, out
+        self._track, self._crop, self._limits = track, crop, limits
+
+    def setup(self) -> None:
+        """Prepare the child process."""
+        self._child = Isolated(self._limits.clip_timeout, self._limits.clip_memory)
+
+    def teardown(self) -> None:
+        """End the child process."""
+        self._child.close()
+
+    def build(self, key: str, units: Sequence[Group]) -> Iterable[Outcome]:
+        """Track a group, and commit its track file."""
+        group = units[0]
+        files = []
+        try:
+            rows, events = self._rows(group)
+            path = self._out / f"{key}.parquet"
+            metadata = {"group": group.group, "clip": group.reference.clip, "events": " ".join(events)}
+            publish.write_rows(path, TrackFrame, rows, metadata)
+            files.append(publish.describe(path))
+            outcome = Outcome(
+                "track",
+                group.dataset,
+                group.group,
+                group.group,
+                "ok",
+                detail=" ".join(events),
+                made=len(rows),
+            )
+        except ClipError as error:
+            outcome = _outcome(group.dataset, group.group, error)
+        publish.commit(self._out, key, Sidecar(group.digest, (outcome,), tuple(files), outcome.made))
+        yield outcome
+
+    def _rows(self, group: Group) -> tuple[list[TrackFrame], list[str]]:
+        path = clip_path(self._root, group.reference)
+        options = self._track
+        seen = self._child.iterate(observe, str(path), options.every, options.min_score, options.min_face)
+        shape: ClipShape = next(seen)
+        observations = list(seen)
+        tracks = [
+            t
+            for t in link(observations, options.max_gap)
+            if t.frames[-1] - t.frames[0] + 1 >= options.min_frames
+        ]
+        if not tracks:
+            raise _nothing(path, options, observations)
+        if len(tracks) > options.max_faces:
+            tracks = self._most_forged(group, path, tracks)[: options.max_faces]
+        rows = [
+            row
+            for number, raw in enumerate(tracks)
+            for row in track_frames(number, raw, shape, options, self._crop)
+        ]
+        events = [f"{number:02d}:{event}" for number, raw in enumerate(tracks) for event in raw.events]
+        return rows, events
+
+    def _most_forged(self, group: Group, real: Path, tracks: list[RawTrack]) -> list[RawTrack]:
+        """Tracks by the share of the forged energy in their boxes, then by size, as they come."""
+        everywhere = sorted({frame for raw in tracks for frame in raw.frames})
+        picked = sorted(
+            {everywhere[i] for i in np.linspace(0, len(everywhere) - 1, 4 * _ENERGY_FRAMES).astype(int)}
+        )
+        boxes = np.full((len(picked), len(tracks), 4), np.nan)
+        for number, raw in enumerate(tracks):
+            found = dict(zip(raw.frames, raw.faces, strict=True))
+            for row, frame in enumerate(picked):
+                if frame in found:
+                    boxes[row, number] = found[frame].box
+        total = np.zeros(len(tracks))
+        for fake in group.fakes:
+            try:
+                path = str(clip_path(self._root, fake))
+                energy = np.array(list(self._child.iterate(forged_energy, str(real), path, picked, boxes)))
+            except ClipError:
+                continue  # The shard stage reports what is wrong with this clip.
+            if len(energy):
+                total += np.nansum(energy, axis=0)
+        order = sorted(range(len(tracks)), key=lambda number: -total[number])
+        return [tracks[number] for number in order]
+
+
+def _nothing(path: Path, options: TrackParams, observations: list) -> ClipError:
+    small = sum(seen.small for seen in observations)
+    if any(seen.faces for seen in observations):
+        return ClipError(
+            "track_too_short", f"{path}: no face for track.min_frames ({options.min_frames}) frames"
+        )
+    if small:
+        return ClipError(
+            "face_too_small", f"{path}: {small} faces, all under track.min_face ({options.min_face} px)"
+        )
+    return ClipError("no_face", f"{path}: no face in {len(observations)} frames looked at")
+
+
+def run_stage(
+    index: Index, out: Path, params: Params, retry_failed: bool, beam_args: Sequence[str]
+) -> list[Outcome]:
+    """Track what is not tracked yet; returns the outcome of every group and writes `outcomes.parquet`."""
+    groups, outcomes = plan(index, params.track, params.crop)
+    wanted = {key: group.digest for key, group in groups.items()}
+    with publish.exclusive(out):
+        pending = resume.find_pending(out, wanted, retry_failed)
+        resume.discard(out, pending)
+        work = [Work(key, groups[key], groups[key].reference.frames) for key in pending]
+        builder = TrackBuilder(index.root, out, params.track, params.crop, params.run)
+        run(work, builder, beam_args, "track", lambda key: publish.sidecar_path(out, key).exists())
+        for key, sidecar in resume.seal(out, wanted, (".parquet",)).items():
+            lost = ClipError("internal_error", "no result was committed; run again")
+            outcomes += sidecar.outcomes if sidecar else (_outcome(index.dataset, groups[key].group, lost),)
+        outcomes.sort(key=lambda outcome: outcome.unit)
+        publish.write_rows(out / "outcomes.parquet", Outcome, outcomes)
+    return outcomes
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = cli.stage_parser("track", "Find and follow faces on the reference clip of each source group.")
+    parser.add_argument(
+        "--clips", type=Path, required=True, metavar="FILE", help="clips.parquet of the index stage"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder of track files")
+    parser.add_argument(
+        "--root", metavar="FOLDER", help="the dataset's folder, if it is not where it was indexed"
+    )
+    arguments, beam_args = cli.parse(parser, argv)
+    params = read_params(arguments.params)
+    index = read_index(arguments.clips, arguments.root)
+    if arguments.dry_run:
+        groups, _ = plan(index, params.track, params.crop)
+        wanted = {key: group.digest for key, group in groups.items()}
+        pending = resume.find_pending(arguments.out, wanted, arguments.retry_failed)
+        frames = sum(groups[key].reference.frames for key in pending)
+        print(
+            f"would track {len(pending)} of {len(groups)} groups into {arguments.out}: "
+            f"{frames} frames to decode, faces looked for in one of {params.track.every} (track.every)"
+        )
+        return cli.WHOLE
+    outcomes = run_stage(index, arguments.out, params, arguments.retry_failed, beam_args)
+    tracked = sum(outcome.made for outcome in outcomes)
+    return cli.finish(
+        outcomes,
+        f"{arguments.out}: {tracked} face positions in {len(index.groups)} groups",
+        arguments.out / "outcomes.parquet",
+        params.run.max_failed_fraction,
+    )
+
+
+if __name__ == "__main__":
+    cli.run_main("pipelines.track")

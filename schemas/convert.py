@@ -1,0 +1,80 @@
+"""pyarrow schemas, JSON Schemas and rows, all derived from the dataclasses."""
+
+import dataclasses
+import functools
+import types
+import typing
+from collections.abc import Hashable, Mapping
+from typing import Any, TypeVar
+
+import pyarrow as pa
+from pydantic import TypeAdapter
+
+T = TypeVar("T")
+
+_SCALARS = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+
+
+def _arrow_type(hint: Any) -> tuple[pa.DataType, bool]:
+    """The pyarrow type of a type hint, and whether it may be null."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        (inner,) = [argument for argument in arguments if argument is not type(None)]
+        return _arrow_type(inner)[0], True
+    if origin is typing.Literal:
+        return pa.string(), False
+    if origin is tuple:
+        element, nullable = _arrow_type(arguments[0])
+        return pa.list_(pa.field("item", element, nullable)), False
+    if dataclasses.is_dataclass(hint):
+        return pa.struct(list(_arrow_fields(typing.cast(type, hint)))), False
+    if hint in _SCALARS:
+        return _SCALARS[hint], False
+    raise TypeError(f"no pyarrow type for {hint!r}: add it to schemas/convert.py")
+
+
+def _arrow_fields(cls: type) -> list[pa.Field]:
+    hints = typing.get_type_hints(cls)
+    return [pa.field(field.name, *_arrow_type(hints[field.name])) for field in dataclasses.fields(cls)]
+
+
+@functools.cache
+def arrow_schema(cls: type) -> pa.Schema:
+    """The pyarrow schema of a schema dataclass: Literals are strings, tuples lists, dataclasses structs.
+
+    Raises:
+      TypeError: if a field has a type that is not used here yet.
+    """
+    return pa.schema(_arrow_fields(cls))
+
+
+@functools.cache
+def _adapter(cls: type) -> TypeAdapter:
+    return TypeAdapter(cls)
+
+
+@functools.cache
+def json_schema(cls: type) -> dict[str, Any]:
+    """The JSON Schema of a schema dataclass; unknown fields are not allowed."""
+    return _adapter(cls).json_schema()
+
+
+def from_row(cls: type[T], row: Mapping[str, Any]) -> T:
+    """The dataclass of a row (of Parquet or JSON).
+
+    Raises:
+      pydantic.ValidationError: (a ValueError) naming each field that is missing, unknown or of a wrong type.
+    """
+    record: T = _adapter(typing.cast(Hashable, cls)).validate_python(dict(row))
+    return record
+
+
+def to_row(record: Any) -> dict[str, Any]:
+    """The row of a dataclass: plain values, for Parquet or JSON."""
+    return dataclasses.asdict(record)
+
+
+@functools.cache
+def index_schema(cls: type) -> pa.Schema:
+    """The pyarrow schema of `index.parquet`: a sample's fields and the URL of its shard."""
+    return arrow_schema(cls).append(pa.field("shard", pa.string(), False))

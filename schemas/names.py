@@ -1,0 +1,34 @@
+"""How things are named in shards."""
+
+import re
+from pathlib import PurePosixPath
+
+_UNSAFE = re.compile(rb"[^A-Za-z0-9_/-]")
+
+
+def encode_name(name: str) -> str:
+    """Percent-encode every byte outside `[A-Za-z0-9_/-]`, with `=` in place of `%`.
+
+    Two names never encode alike, and the result holds no dot, so that WebDataset splits keys from
+    extensions where we do.
+
+    >>> encode_name("a b/c.d=")
+    'a=20b/c=2Ed=3D'
+    """
+    return _UNSAFE.sub(
+        lambda match: f"={match.group()[0]:02X}".encode(), name.encode("utf-8", "surrogateescape")
+    ).decode("ascii")
+
+
+def clip_stem(clip: str) -> str:
+    """A clip's path without its suffix, encoded: the part of a sample's key that names the clip."""
+    return encode_name(str(PurePosixPath(clip).with_suffix("")))
+
+
+def sample_key(dataset: str, clip: str, track: int, frame: int) -> str:
+    """`<dataset>/<clip path without suffix>/<track %02d>/<frame %06d>`, encoded.
+
+    >>> sample_key("ffpp", "original_sequences/youtube/c23/videos/000.mp4", 0, 12)
+    'ffpp/original_sequences/youtube/c23/videos/000/00/000012'
+    """
+    return f"{encode_name(dataset)}/{clip_stem(clip)}/{track:02d}/{frame:06d}"

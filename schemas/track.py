@@ -1,0 +1,34 @@
+"""One face followed through a reference clip."""
+
+from schemas.record import record
+
+
+@record
+class TrackFrame:
+    """A face in one frame of a reference clip; a row of a track file. Coordinates are pixels of the
+    reference clip after display rotation; pixel centres are at whole numbers.
+
+    Attributes:
+      track: number of the track in its group; 0 is the face to use.
+      frame: 0-based, in presentation order.
+      detected: False where the geometry was interpolated between detections.
+      box: x0, y0, x1, y1 of the face.
+      score: detector's confidence, 0 to 1 (that of the nearest detection where interpolated).
+      blur: variance of the Laplacian of the face at 128 px; small is blurred.
+      landmarks: 5x2, smoothed: right eye, left eye, nose, right and left mouth corner (as the person has
+        them, so the right eye is on the left of the picture).
+      oval: 36x2, smoothed: the face's outline, in order.
+      lips: 20x2, smoothed: the lips' outer outline, in order.
+      crop_to_frame: 2x3 similarity, row by row: crop pixel to frame pixel.
+    """
+
+    track: int
+    frame: int
+    detected: bool
+    box: tuple[float, ...]
+    score: float
+    blur: float
+    landmarks: tuple[float, ...]
+    oval: tuple[float, ...]
+    lips: tuple[float, ...]
+    crop_to_frame: tuple[float, ...]

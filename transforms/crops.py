@@ -1,0 +1,113 @@
+"""Warping frames to aligned crops, and writing crops as images."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from transforms.alignment import apply, invert
+from transforms.errors import ClipError
+from transforms.video import Video
+
+
+def warp(frame: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
+    """The aligned crop of a frame: bilinear, black beyond the frame's edge.
+
+    Where the crop has less than half the resolution of its part of the frame, that part is first reduced by a
+    whole factor with area averaging, so that nothing aliases.
+
+    Args:
+      frame: (height, width) or (height, width, 3) uint8.
+      matrix: (2, 3), crop pixel to frame pixel.
+      size: edge of the crop in pixels.
+
+    Returns:
+      (size, size) or (size, size, 3) uint8.
+    """
+    matrix = np.asarray(matrix, np.float64)
+    scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+    factor = max(1, int(scale))
+    if factor > 1:
+        edge = size - 1
+        corners = apply(matrix, np.array([[0.0, 0], [edge, 0], [0, edge], [edge, edge]]))
+        height, width = frame.shape[:2]
+        # Starting at whole multiples of the factor keeps the reduction the same for every frame.
+        x0, y0 = (int(max(0, v) // factor * factor) for v in np.floor(corners.min(0)) - 2 * factor)
+        x1, y1 = np.minimum(np.ceil(corners.max(0)) + 2 * factor, [width, height]).astype(int)
+        if x1 - x0 < factor or y1 - y0 < factor:
+            return np.zeros((size, size, *frame.shape[2:]), np.uint8)
+        columns, rows = (x1 - x0) // factor, (y1 - y0) // factor
+        part = frame[y0 : y0 + rows * factor, x0 : x0 + columns * factor]
+        frame = cv2.resize(part, (columns, rows), interpolation=cv2.INTER_AREA)
+        matrix = matrix.copy()
+        matrix[:, 2] -= (x0 + (factor - 1) / 2, y0 + (factor - 1) / 2)
+        matrix /= factor
+    return cv2.warpAffine(
+        frame,
+        matrix,
+        (size, size),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_CONSTANT,
+    )
+
+
+def read_crops(
+    path: str | Path,
+    frames: Sequence[int],
+    matrices: Sequence[np.ndarray],
+    size: int,
+    expected: tuple[int, int],
+) -> Iterator[list[np.ndarray]]:
+    """The crops of a clip's faces, frame by frame: (size, size, 3) uint8 RGB each.
+
+    Stops early, without an error, where the clip is shorter than its group's reference clip.
+
+    Args:
+      path: of the clip.
+      frames: increasing.
+      matrices: for each frame, (faces, 2, 3).
+      size: edge of the crops in pixels.
+      expected: width and height of the group's reference clip.
+
+    Raises:
+      ClipError: if the clip cannot be read, or "other_size".
+    """
+    video = Video(path)
+    if len(video) == 0:
+        raise ClipError("no_frames", f"{path}: no frames")
+    for index, faces in zip(frames, matrices, strict=True):
+        if index >= len(video):
+            return
+        frame = video[index]
+        height, width = frame.shape[:2]
+        if (width, height) != expected:
+            raise ClipError(
+                "other_size", f"{path}: {width}x{height}, its original {expected[0]}x{expected[1]} pixels"
+            )
+        yield [warp(frame, matrix, size) for matrix in faces]
+
+
+def points_in_crop(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Frame points, (k, 2), as crop points; `matrix` is (2, 3), crop pixel to frame pixel."""
+    return apply(invert(matrix), points)
+
+
+def encode_image(image: np.ndarray, format: Literal["jpg", "png"], quality: int = 95) -> bytes:
+    """A crop, (size, size, 3) uint8 RGB, or a mask, (size, size) uint8, as JPEG (4:4:4) or PNG."""
+    if image.ndim == 3:
+        image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    if format == "jpg":
+        options = [
+            cv2.IMWRITE_JPEG_QUALITY,
+            quality,
+            cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+            cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+        ]
+    else:
+        options = [cv2.IMWRITE_PNG_COMPRESSION, 3]
+    whole, data = cv2.imencode(f".{format}", image, options)
+    if not whole:
+        raise ValueError(f"OpenCV could not encode a {image.shape} {image.dtype} image as {format}")
+    return data.tobytes()

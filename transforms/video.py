@@ -1,0 +1,74 @@
+"""Frames of a video file, by index."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import decord
+import numpy as np
+
+from transforms.errors import ClipError
+
+
+class Video:
+    """Random access to the frames of a video, most efficient for increasing indices.
+
+    Frames are counted in presentation order and turned as the file's display rotation asks, as ffmpeg shows
+    them. One frame is held at a time, whatever the length of the clip.
+
+    Args:
+      path: of the file.
+
+    Raises:
+      ClipError: "missing", "empty_file" or "decode_error".
+    """
+
+    def __init__(self, path: str | Path):
+        self._path = str(path)
+        try:
+            if Path(path).stat().st_size == 0:
+                raise ClipError("empty_file", f"{path}: no bytes")
+        except FileNotFoundError:
+            raise ClipError("missing", f"{path}: no such file") from None
+        except OSError as error:
+            raise ClipError("unreadable", f"{path}: {error.strerror}") from None
+        try:
+            self._reader = decord.VideoReader(self._path, ctx=decord.cpu(0), num_threads=1)
+        except (decord.DECORDError, RuntimeError) as error:
+            raise ClipError("decode_error", f"{path}: {_first_line(error)}") from None
+
+    def __len__(self) -> int:
+        return len(self._reader)
+
+    @property
+    def fps(self) -> float:
+        """Nominal frames a second."""
+        return float(self._reader.get_avg_fps())
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """A frame: (height, width, 3) uint8, RGB.
+
+        Raises:
+          ClipError: "decode_error" if there is no such frame or it cannot be decoded.
+        """
+        if not 0 <= index < len(self):
+            raise ClipError("decode_error", f"{self._path}: frame {index} of {len(self)} was asked for")
+        try:
+            return self._reader[index].asnumpy()
+        except (decord.DECORDError, RuntimeError) as error:
+            raise ClipError("decode_error", f"{self._path}: frame {index}: {_first_line(error)}") from None
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+def read_frames(path: str | Path, indices: Sequence[int]) -> Iterator[np.ndarray]:
+    """Frames of a video at increasing indices: (height, width, 3) uint8, RGB; one is held at a time.
+
+    Raises:
+      ClipError: as `Video`.
+    """
+    video = Video(path)
+    for index in indices:
+        yield video[index]
