@@ -94,25 +94,26 @@ def smooth(times: np.ndarray, values: np.ndarray, at: np.ndarray, sigma: float) 
       times: (n,), increasing.
       values: (n, k).
       at: (m,), times to evaluate at.
-      sigma: in the unit of `times`; 0 interpolates linearly.
+      sigma: in the unit of `times`; 0 interpolates linearly. Where `times` are far apart it is wider, so that
+        both neighbours count.
 
     Returns:
       (m, k) float64.
     """
     times, at = np.asarray(times, np.float64), np.asarray(at, np.float64)
     values = np.asarray(values, np.float64)
-    if sigma <= 0 or len(times) < 3:
+    if sigma <= 0 or len(times) < 2:
         return np.stack([np.interp(at, times, column) for column in values.T], axis=1)
     result = np.empty((len(at), values.shape[1]))
     for row, now in enumerate(at):
-        low, high = np.searchsorted(times, [now - 4 * sigma, now + 4 * sigma])
-        low, high = max(0, min(low, len(times) - 2)), min(len(times), max(high, 2))
+        after = min(max(int(np.searchsorted(times, now)), 1), len(times) - 1)
+        width = max(sigma, 0.6 * (times[after] - times[after - 1]))
+        low, high = np.searchsorted(times, [now - 4 * width, now + 4 * width])
+        low, high = min(low, after - 1), max(high, after + 1)
         distance = times[low:high] - now
-        weight = np.exp(-0.5 * (distance / sigma) ** 2) + 1e-12
+        weight = np.exp(-0.5 * (distance / width) ** 2)
         s0, s1, s2 = weight.sum(), (weight * distance).sum(), (weight * distance**2).sum()
-        spread = s0 * s2 - s1**2
-        level = spread <= 1e-9 * s0 * s2
-        result[row] = (weight / s0 if level else weight * (s2 - s1 * distance) / spread) @ values[low:high]
+        result[row] = (weight * (s2 - s1 * distance) / (s0 * s2 - s1**2)) @ values[low:high]
     return result
 
 
@@ -142,11 +143,7 @@ def track_frames(
             ]
         ).reshape(len(faces), -1)
         at = np.arange(frames[0], frames[-1] + 1)
-        if sigma:
-            # A kernel narrower than the distance of detections would smooth detected frames less than others.
-            values = smooth(frames, values, at, max(sigma, 0.6 * track.every))
-        else:
-            values = smooth(frames, values, at, 0.0)
+        values = smooth(frames, values, at, sigma)
         points = values.reshape(len(at), -1, 2).round(3)
         matrices = crop_to_frame(points[:, :5], crop).round(9)
         nearest = np.abs(frames[None, :] - at[:, None]).argmin(1)

@@ -1,0 +1,140 @@
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from pipelines import publish, resume
+from pipelines.errors import UsageError
+from schemas import Clip, Outcome, from_row, to_row
+from schemas.sidecar import Sidecar
+
+
+def outcome(unit: str = "a", status="ok") -> Outcome:
+    return Outcome("shard", "d", unit, "g", status)
+
+
+def committed(folder, key, digest, status="ok"):
+    with publish.atomic_write(folder / f"{key}.tar") as file:
+        file.write(key.encode())
+    files = (publish.describe(folder / f"{key}.tar"),)
+    publish.commit(folder, key, Sidecar(digest, (outcome(status=status),), files, 1))
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def fail():
+        with publish.atomic_write(path) as file:
+            file.write(b"half")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_killed_writer_leaves_no_file_under_the_name(tmp_path):
+    code = (
+        "import os, signal, sys; from pathlib import Path; from pipelines import publish\n"
+        "with publish.atomic_write(Path(sys.argv[1])) as file:\n"
+        "    file.write(b'half'); file.flush(); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "x.tar")], timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    assert not (tmp_path / "x.tar").exists()
+    assert len(list(tmp_path.iterdir())) == 1
+    publish.remove_parts(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_result_is_whole_only_with_sidecar_and_files(tmp_path):
+    committed(tmp_path, "train/a", "1")
+    assert publish.read_sidecar(tmp_path, "train/a").digest == "1"
+    tar = tmp_path / "train/a.tar"
+    tar.write_bytes(tar.read_bytes()[:-1])
+    assert publish.read_sidecar(tmp_path, "train/a") is None
+    tar.unlink()
+    assert publish.read_sidecar(tmp_path, "train/a") is None
+    assert publish.read_sidecar(tmp_path, "train/b") is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"digest": 3}', "\x00"])
+def test_a_damaged_sidecar_counts_as_none(tmp_path, text):
+    committed(tmp_path, "train/a", "1")
+    (tmp_path / "train/a.json").write_text(text)
+    assert publish.read_sidecar(tmp_path, "train/a") is None
+
+
+def test_pending_is_what_is_missing_or_made_of_something_else(tmp_path):
+    committed(tmp_path, "train/a", "1")
+    committed(tmp_path, "train/b", "1")
+    committed(tmp_path, "train/c", "1", status="failed")
+    wanted = {"train/a": "1", "train/b": "2", "train/c": "1", "train/d": "1"}
+    assert resume.find_pending(tmp_path, wanted, retry_failed=False) == ["train/b", "train/d"]
+    assert resume.find_pending(tmp_path, wanted, retry_failed=True) == ["train/c"]
+
+
+def test_seal_removes_what_the_plan_no_longer_names(tmp_path):
+    for key in ("train/a", "train/b", "val/a"):
+        committed(tmp_path, key, "1")
+    (tmp_path / "train/.c.tar.1.part").write_text("left behind")
+    (tmp_path / "index.json").write_text("{}")
+    sidecars = resume.seal(tmp_path, {"train/a": "1", "train/x": "1"}, (".tar",))
+    assert sidecars["train/x"] is None
+    assert sidecars["train/a"].digest == "1"
+    assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*")) == [
+        "index.json", "train", "train/a.json", "train/a.tar",
+    ]  # fmt: skip
+
+
+def test_two_runs_into_one_folder_are_refused(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from pipelines import publish\n"
+        "with publish.exclusive(Path(sys.argv[1])): pass"
+    )
+    with publish.exclusive(tmp_path):
+        second = subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=60
+        )
+    assert second.returncode != 0
+    assert "another run is writing here" in second.stderr
+    assert list(tmp_path.iterdir()) == []
+    with publish.exclusive(tmp_path):
+        pass
+
+
+def test_rows_survive_parquet(tmp_path):
+    clips = [
+        Clip("d", f"{i}.mp4", "g", "real", "real", "raw", "train", identities=("a:1", "b:2"))
+        for i in range(3)
+    ]
+    path = tmp_path / "clips.parquet"
+    publish.write_rows(path, Clip, clips, {"root": "somewhere"})
+    assert publish.read_rows(path, Clip) == clips
+    assert publish.read_metadata(path) == {"root": "somewhere"}
+    before = path.read_bytes()
+    publish.write_rows(path, Clip, clips, {"root": "somewhere"})
+    assert path.read_bytes() == before
+    publish.write_rows(path, Clip, [])
+    assert publish.read_rows(path, Clip) == []
+
+
+def test_unreadable_tables_name_file_and_remedy(tmp_path):
+    path = tmp_path / "clips.parquet"
+    with pytest.raises(UsageError, match=r"clips\.parquet: no such file"):
+        publish.read_rows(path, Clip)
+    for content in (b"", b"PAR1", b"text" * 100):
+        path.write_bytes(content)
+        with pytest.raises(UsageError, match=r"clips\.parquet: not a readable Parquet file"):
+            publish.read_rows(path, Clip)
+    publish.write_rows(path, Outcome, [outcome()])
+    with pytest.raises(UsageError, match="not those of Clip"):
+        publish.read_rows(path, Clip)
+
+
+def test_unknown_fields_are_refused():
+    with pytest.raises(ValueError, match="extra"):
+        from_row(Outcome, {**to_row(outcome()), "extra": 1})
