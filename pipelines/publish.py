@@ -167,10 +167,13 @@ def exclusive(folder: Path) -> Iterator[None]:
     """Hold a folder for one run; leaves nothing behind, not even when killed.
 
     Raises:
-      UsageError: if another run holds it.
+      UsageError: if another run holds it, or it cannot be made.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be made: {error.strerror}; give another --out") from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield

@@ -1,0 +1,167 @@
+"""The audit stage: are the shards whole, do they tell one story, and what is in them?"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow.dataset as ds
+
+from pipelines import cli, publish
+from pipelines.corpus import Corpus, load_corpus
+from pipelines.errors import UsageError
+from pipelines.params import read_params
+from pipelines.report import describe_report, write_report
+from pipelines.shard_folder import ShardFolder, index_dataset, read_folder, read_shard_rows
+from pipelines.verification import find_pending, plan, verify_all
+from schemas.finding import Finding
+from schemas.leak import Leak
+from schemas.params import Params
+from transforms import audit
+from transforms.findings import Findings
+from transforms.leaks import leaks
+
+# Raise it when the report changes for the same shards: DVC then audits again.
+VERSION = 1
+
+_DESCRIPTION = """
+Read every shard to its end, check that nothing vanished, changed or leaked, and write a report.
+
+A shard that was read before and has not changed since (size, times, inode) is not read again, unless asked
+with --reverify. --retry-failed reads only the shards again that had findings, changed or not.
+A failed check ends with exit code 3.
+"""
+
+_SAID = 10
+
+
+def compare(folder: ShardFolder, corpus: Corpus, number: int) -> list[Finding]:
+    """What is wrong between the files of one folder, without its tars."""
+    where = folder.dataset
+    samples = corpus.samples_of(number)
+    found = [*audit.check_balance(where, folder.clips, folder.plan, folder.outcomes, folder.entries, samples)]
+    found += audit.check_counts(where, corpus.masks_of(number))
+    stray = Findings(where)
+    listed = {folder.path / entry.url for entry in folder.entries}
+    for path in sorted(set(folder.path.rglob("*.tar")) - listed):
+        stray.add(
+            "stray", str(path.relative_to(folder.path)), "a tar that index.json does not list; remove it"
+        )
+    found += stray
+    index = index_dataset(folder)
+    for entry in folder.entries:
+        try:
+            rows = read_shard_rows((folder.path / entry.url).with_suffix(".parquet"), entry.unit)
+        except ValueError:
+            continue  # Verification reports it.
+        part = index.to_table(filter=ds.field("shard") == entry.url)
+        found += audit.check_rows(f"{where}/{entry.url}", part, rows)
+    return found
+
+
+def run_stage(
+    folders: Sequence[ShardFolder],
+    out: Path,
+    params: Params,
+    retry_failed: bool = False,
+    reverify: bool = False,
+    beam_args: Sequence[str] = (),
+) -> list[audit.Check]:
+    """Verify, check, and write the report; returns the checks."""
+    units = plan(folders)
+    with publish.exclusive(out):
+        publish.remove_parts(out)
+        found = verify_all(units, out, find_pending(units, out, retry_failed, reverify), beam_args)
+        corpus = load_corpus(folders)
+        for number, folder in enumerate(folders):
+            found += compare(folder, corpus, number)
+        found += audit.check_keys("all datasets", corpus.keys)
+        leaked: list[Leak] = leaks(corpus.clips)
+        touched = audit.count_touched(corpus.clips, leaked)
+        outcomes = [outcome for folder in folders for outcome in folder.outcomes]
+        checks = audit.summarise(
+            found, outcomes, len(units), corpus.masks, leaked, touched, params.audit.max_leaks
+        )
+        publish.write_rows(out / "leaks.parquet", Leak, leaked)
+        write_report(out, corpus, checks, leaked, touched, params)
+    return checks
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = cli.stage_parser("audit", _DESCRIPTION)
+    parser.add_argument(
+        "--shards",
+        type=Path,
+        action="append",
+        metavar="FOLDER",
+        help="folder of the shard stage; repeats, and the report covers all of them",
+    )
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="folder of the report")
+    parser.add_argument("--reverify", action="store_true", help="read every shard again, changed or not")
+    parser.add_argument(
+        "--show",
+        type=Path,
+        metavar="FOLDER",
+        help="print what the report in a folder says, and do nothing else",
+    )
+    arguments, beam_args = cli.parse(parser, argv)
+    if arguments.show is not None:
+        lines, passed = describe_report(arguments.show)
+        print("\n".join(lines))
+        return cli.WHOLE if passed else cli.FAILURES
+    if not arguments.shards or arguments.out is None:
+        parser.error("--shards and --out are required (or --show, for a report that is there)")
+    params = read_params(arguments.params)
+    folders = [read_folder(path) for path in dict.fromkeys(arguments.shards)]
+    for folder in folders:
+        if arguments.out.resolve().is_relative_to(folder.path.resolve()):
+            raise UsageError(
+                f"--out {arguments.out}: inside {folder.path}, which holds shards only; give another folder"
+            )
+    flags = arguments.retry_failed, arguments.reverify
+    if arguments.dry_run:
+        _dry_run(folders, arguments.out, *flags)
+        return cli.WHOLE
+    return _finish(run_stage(folders, arguments.out, params, *flags, beam_args), arguments.out)
+
+
+def _dry_run(folders: Sequence[ShardFolder], out: Path, retry_failed: bool, reverify: bool) -> None:
+    units = plan(folders)
+    pending = find_pending(units, out, retry_failed, reverify)
+    for folder in folders:
+        samples, shards = sum(entry.samples for entry in folder.entries), len(folder.entries)
+        print(f"{folder.path}: dataset {folder.dataset}, {samples:,} samples in {shards:,} shards")
+    size = sum(units[key].entry.bytes for key in pending)
+    print(f"would read {len(pending)} of {len(units)} shards to their end ({size:,} bytes)")
+    print(f"would check {', '.join(audit.TITLES)}")
+    print(f"would write report.html, metrics.json, leaks.parquet and plots/ into {out}")
+
+
+def _say(finding: Finding) -> str:
+    times = f" {finding.count} times, such as" if finding.count > 1 else ""
+    example = f" {finding.example}:" if finding.example else ""
+    return f"{finding.problem}{times}{example} {finding.detail}"
+
+
+def _finish(checks: Sequence[audit.Check], out: Path) -> int:
+    for check in checks:
+        print(f"{'pass' if check.passed else 'FAIL'} {check.name}: {check.said}")
+        places: dict[str, list[Finding]] = {}
+        for finding in check.findings:
+            places.setdefault(finding.where, []).append(finding)
+        for where, found in list(places.items())[:_SAID]:
+            print(f"  {where}: {'; '.join(_say(finding) for finding in found[:3])}")
+        if len(places) > _SAID:
+            print(f"  and {len(places) - _SAID} more places, see the report")
+        if not check.passed:
+            print(f"  {check.remedy}")
+    print(f"see {out / 'report.html'}")
+    failed = [check.name for check in checks if not check.passed]
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+        return cli.FAILURES
+    return cli.WHOLE
+
+
+if __name__ == "__main__":
+    cli.run_main("pipelines.audit")

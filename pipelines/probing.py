@@ -1,0 +1,128 @@
+"""Probing the videos of one source group, and committing what they hold."""
+
+import contextlib
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from pipelines import publish
+from pipelines.isolation import Isolated
+from schemas.digest import digest
+from schemas.outcome import Outcome
+from schemas.params import RunParams
+from schemas.record import record
+from schemas.sidecar import Sidecar
+from transforms.errors import ClipError
+from transforms.layout import failed
+from transforms.probe import watch
+
+# Raise it when probing gives other facts: an interrupted run then begins anew.
+VERSION = 1
+
+SUFFIX = ".parquet"
+
+
+@record
+class ProbeUnit:
+    """The videos of a group that are to be probed, as paths relative to the root.
+
+    Attributes:
+      dataset: name.
+      group: source group.
+      clips: paths of clips.
+      masks: paths of official mask clips.
+      digest: of the paths, sizes and times of change of all of them.
+    """
+
+    dataset: str
+    group: str
+    clips: tuple[str, ...]
+    masks: tuple[str, ...]
+    digest: str
+
+
+@record
+class Probed:
+    """What a video holds; as in `Clip`. A row of a probe file."""
+
+    path: str
+    frames: int
+    width: int
+    height: int
+    rotation: int
+    fps: float
+    bytes: int
+    sha256: str
+
+
+def key_of(group: str) -> str:
+    """Where a group's probe file and sidecar are, relative to the probes folder, without suffix.
+
+    A digest, since an encoded group may be longer than a file's name may be.
+    """
+    name = digest(group)[:40]
+    return f"{name[:2]}/{name[2:]}"
+
+
+def plan_group(
+    dataset: str, root: str, group: str, clips: Sequence[str], masks: Sequence[str]
+) -> tuple[ProbeUnit, int]:
+    """The unit of a group, and its size in bytes."""
+    stamps = []
+    for path in (*clips, *masks):
+        size, changed = -1, -1
+        with contextlib.suppress(OSError):
+            status = os.stat(f"{root}/{path}")  # noqa: PTH116 - a million times
+            size, changed = status.st_size, status.st_mtime_ns
+        stamps.append((path, size, changed))
+    unit = ProbeUnit(dataset, group, tuple(clips), tuple(masks), digest(VERSION, len(clips), stamps))
+    return unit, sum(max(0, size) for _, size, _ in stamps)
+
+
+class ProbeBuilder:
+    """Probes one group at a time, in a child process with limits, and commits its facts."""
+
+    def __init__(self, root: str, folder: Path, limits: RunParams):
+        self._root, self._folder, self._limits = root, folder, limits
+
+    def setup(self) -> None:
+        """Prepare the child process."""
+        self._child = Isolated(self._limits.clip_timeout, self._limits.clip_memory)
+
+    def teardown(self) -> None:
+        """End the child process."""
+        self._child.close()
+
+    def build(self, key: str, units: Sequence[ProbeUnit]) -> Iterable[Outcome]:
+        """Probe a group's videos; an outcome for each clip, and for each mask that cannot be used."""
+        (unit,) = units
+        rows, outcomes = [], []
+        for path in (*unit.clips, *unit.masks):
+            try:
+                row = self._probe(path)
+            except ClipError as error:
+                outcomes.append(failed(unit.dataset, path, unit.group, error.reason, error.detail))
+                continue
+            rows.append(row)
+            if path in unit.clips:
+                outcomes.append(Outcome("index", unit.dataset, path, unit.group, "ok", made=row.frames))
+        probed = self._folder / f"{key}{SUFFIX}"
+        publish.write_rows(probed, Probed, rows)
+        publish.commit(
+            self._folder, key, Sidecar(unit.digest, tuple(outcomes), (publish.describe(probed),), len(rows))
+        )
+        return outcomes
+
+    def _probe(self, path: str) -> Probed:
+        full = f"{self._root}/{path}"
+        try:
+            *_, info = self._child.iterate(watch, full)
+        except ClipError as error:
+            # The unit names the file; outcomes are the same wherever the root is.
+            raise ClipError(error.reason, error.detail.removeprefix(f"{full}: ")) from None
+        except RuntimeError as error:
+            detail = f"{str(error).strip().splitlines()[-1]}; report it with this file"
+            raise ClipError("internal_error", detail) from None
+        return Probed(
+            path, info.frames, info.width, info.height, info.rotation, info.fps, info.bytes, info.sha256
+        )

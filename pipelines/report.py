@@ -1,0 +1,279 @@
+"""Rendering of the audit: `metrics.json`, `plots/` and one self-contained `report.html`."""
+
+import json
+import re
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from pipelines import publish
+from pipelines.corpus import Corpus
+from pipelines.errors import UsageError
+from pipelines.pictures import example_pictures, worst_pictures
+from pipelines.remedies import remedy
+from pipelines.shard_folder import ShardFolder
+from schemas.leak import Leak
+from schemas.params import Params
+from transforms import plots, summary
+from transforms.audit import TITLES, Check, percent
+from transforms.plots import Scheme
+from transforms.summary import Summary
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_LEAKS_SHOWN = 100
+_FINDINGS_SHOWN = 20
+_SHARDS_SHOWN = 50
+_NUMBER = re.compile(r"\d+(?=\.tar$)")
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A plot on light and on dark paper, with what it shows in words."""
+
+    name: str
+    alt: str
+    light: bytes
+    dark: bytes
+
+
+def write_report(
+    out: Path,
+    corpus: Corpus,
+    checks: Sequence[Check],
+    leaked: Sequence[Leak],
+    touched: dict[str, tuple[int, int]],
+    params: Params,
+) -> None:
+    """Write everything but `leaks.parquet`; the same bytes for the same shards."""
+    made = summary.summarise(corpus.samples, corpus.masks)
+    figures = _figures(corpus, made, checks, leaked)
+    drawn = _plots(corpus, made)
+    for plot in drawn:
+        with publish.atomic_write(out / "plots" / f"{plot.name}.png") as file:
+            file.write(plot.light)
+    for path in (out / "plots").glob("*.png"):
+        if path.stem not in {plot.name for plot in drawn}:
+            path.unlink()
+    html = (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            title=", ".join(dict.fromkeys(folder.dataset for folder in corpus.folders)),
+            units=sorted({folder.unit for folder in corpus.folders}),
+            checks=checks,
+            failed=[check for check in checks if not check.passed],
+            figures=figures,
+            headline=_headline(figures),
+            balance=_balance(made.cells),
+            quality=_quality(made),
+            unknown=_unknown(made),
+            plots={plot.name: plot for plot in drawn},
+            examples=example_pictures(corpus, params.audit.gallery),
+            worst=worst_pictures(corpus, params.audit.gallery, params.mask.gate),
+            fates=[(fate, remedy(fate.reason)) for fate in summary.fates(_outcomes(corpus))],
+            leaks=leaked[:_LEAKS_SHOWN],
+            leaks_left=max(0, len(leaked) - _LEAKS_SHOWN),
+            touched=touched,
+            max_leaks=params.audit.max_leaks,
+            shards=_shards(corpus),
+            terms=[(folder.dataset, folder.terms) for folder in corpus.folders],
+            reading=[_reading(folder) for folder in corpus.folders],
+            findings_shown=_FINDINGS_SHOWN,
+            light=plots.LIGHT,
+            dark=plots.DARK,
+        )
+    )
+    with publish.atomic_write(out / "report.html") as file:
+        file.write(html.encode("utf-8", "backslashreplace"))
+    publish.write_json(out / "metrics.json", figures)
+
+
+def describe_report(out: Path) -> tuple[list[str], bool]:
+    """The headline of a report that was written before, as lines for a terminal, and whether it passed.
+
+    Raises:
+      UsageError: if there is none.
+    """
+    path = out / "metrics.json"
+    try:
+        figures = json.loads(path.read_bytes())
+        rows = _headline(figures)
+        passed = {name: bool(figures[f"passed_{name}"]) for name in TITLES}
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UsageError(f"--show {out}: no report in it; make it with --shards FOLDER --out {out}") from None
+    lines = [f"{name:14} {value:>10}  {more}" for name, value, more in rows]
+    lines += [f"{TITLES[name]:24} {'passed' if whole else 'FAILED'}" for name, whole in passed.items()]
+    return [*lines, f"see {out / 'report.html'}"], all(passed.values())
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "bytes": human_bytes,
+        "data_uri": _data_uri,
+        "percent": lambda part: percent(*part),
+    }
+    return environment
+
+
+def human_bytes(size: float) -> str:
+    """A size for people, in powers of 1000: "12 kB", "3.4 GB"."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:,.0f} {unit}" if size >= 10 or unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:,.1f} TB"
+
+
+def _data_uri(data: bytes) -> str:
+    kind = "png" if data.startswith(b"\x89PNG") else "jpeg"
+    return f"data:image/{kind};base64,{b64encode(data).decode('ascii')}"
+
+
+def _outcomes(corpus: Corpus) -> list:
+    return [outcome for folder in corpus.folders for outcome in folder.outcomes]
+
+
+def _figures(
+    corpus: Corpus, made: Summary, checks: Sequence[Check], leaked: Sequence[Leak]
+) -> dict[str, int | float]:
+    clips = list(corpus.clips)
+    passed = {f"passed_{check.name}": int(check.passed) for check in checks}
+    return passed | summary.metrics(
+        corpus.samples,
+        corpus.masks,
+        made.cells,
+        groups=len({(clip.dataset, clip.group) for clip in clips}),
+        identities=len({identity for clip in clips for identity in clip.identities}),
+        leaks=len(leaked),
+        outcomes=_outcomes(corpus),
+        entries=[entry for folder in corpus.folders for entry in folder.entries],
+        findings={c.name: sum(f.count for f in c.findings) for c in checks if c.name != "leaks"},
+    )
+
+
+def _headline(figures: dict[str, int | float]) -> list[tuple[str, str, str]]:
+    """Name, value and one word more of each headline number."""
+    failed = sum(int(figures[f"{stage}_failed"]) for stage in ("index", "track", "shard"))
+    count = {name: f"{value:,}" for name, value in figures.items() if isinstance(value, int)}
+    images = "" if figures["images"] == figures["samples"] else f"{count['images']} images"
+    return [
+        (
+            "Samples",
+            count["samples"],
+            images or f"{count['samples_real']} real, {count['samples_fake']} fake",
+        ),
+        ("Clips", count["clips"], "with at least one sample"),
+        ("Groups", count["groups"], "a real clip with its forgeries"),
+        ("Identities", count["identities"], f"{count['leaks']} on several sides"),
+        ("Shards", count["shards"], f"largest is {figures['shard_imbalance']:.2f} × the mean"),
+        ("Size", human_bytes(figures["bytes"]), "of tars"),
+        (
+            "Unknown masks",
+            count["unknown_masks"],
+            f"{percent(int(figures['unknown_masks']), int(figures['masks']))} of fakes",
+        ),
+        ("Failures", f"{failed:,}", "in index, track and shard"),
+    ]
+
+
+def _both(name: str, alt: str, draw: Any, *arguments: Any) -> Plot:
+    def on(scheme: Scheme) -> bytes:
+        return draw(*arguments, scheme)
+
+    return Plot(name, alt, on(plots.LIGHT), on(plots.DARK))
+
+
+def _plots(corpus: Corpus, made: Summary) -> list[Plot]:
+    entries = [entry for folder in corpus.folders for entry in folder.entries]
+    drawn = [
+        _both("balance", "Samples of each method, stacked by split", plots.plot_balance, made.cells),
+        _both(
+            "mask_kinds", "Share of each mask kind by method and compression", plots.plot_kinds, made.kinds
+        ),
+        _both(
+            "shard_sizes", "Sizes of the shards, largest first, and their mean", plots.plot_shards, entries
+        ),
+    ]
+    for figure in summary.FIGURES:
+        alt = f"{plots.TITLES[figure]}: median, middle half and 5% to 95%, by method and compression"
+        drawn.append(_both(f"mask_{figure}", alt, plots.plot_spread, made.spreads, figure))
+    return drawn
+
+
+def _balance(cells: Sequence[summary.Cell]) -> dict[str, Any]:
+    """The cross table: a row a method, a column a split and compression; and shares of the largest."""
+    columns = sorted(
+        {(cell.split, cell.compression) for cell in cells},
+        key=lambda c: (summary.split_rank(c[0]), summary.compression_order(c[1])),
+    )
+    found = {(c.label, c.method, c.split, c.compression): c.samples for c in cells}
+    most = max(found.values(), default=1)
+    rows = []
+    for label, method in dict.fromkeys((cell.label, cell.method) for cell in cells):
+        values = [found.get((label, method, *column), 0) for column in columns]
+        rows.append((label, method, [(value, round(100 * value / most)) for value in values], sum(values)))
+    totals = [sum(row[2][number][0] for row in rows) for number in range(len(columns))]
+    splits = [(split, sum(c[0] == split for c in columns)) for split in dict.fromkeys(c[0] for c in columns)]
+    firsts = [n == 0 or columns[n - 1][0] != split for n, (split, _) in enumerate(columns)]
+    shown = [(*column, first) for column, first in zip(columns, firsts, strict=True)]
+    return {"columns": shown, "splits": splits, "rows": rows, "totals": totals, "total": sum(totals)}
+
+
+def _quality(made: Summary) -> list[dict[str, Any]]:
+    """For each method and compression: masks, unknown ones, and median with 5% and 95% of every figure."""
+    spreads = {(s.method, s.compression, s.figure): s.quantiles for s in made.spreads}
+    return [
+        {
+            "method": row.method,
+            "compression": row.compression,
+            "total": row.total,
+            "unknown": (row.unknown, row.total),
+            "figures": [spreads.get((row.method, row.compression, figure)) for figure in summary.FIGURES],
+        }
+        for row in made.kinds
+    ]
+
+
+def _unknown(made: Summary) -> tuple[str, str, str]:
+    """Unknown masks of fakes, all masks of fakes, and their share."""
+    unknown, total = sum(row.unknown for row in made.kinds), sum(row.total for row in made.kinds)
+    return f"{unknown:,}", f"{total:,}", percent(unknown, total)
+
+
+def _shards(corpus: Corpus) -> dict[str, Any]:
+    entries = [(folder.dataset, entry) for folder in corpus.folders for entry in folder.entries]
+    entries.sort(key=lambda item: (-item[1].bytes, item[0], item[1].url))
+    sizes = [entry.bytes for _, entry in entries]
+    return {
+        "largest": entries[:_SHARDS_SHOWN],
+        "left": max(0, len(entries) - _SHARDS_SHOWN),
+        "mean": sum(sizes) / len(sizes) if sizes else 0,
+        "max": max(sizes, default=0),
+        "imbalance": summary.imbalance([entry for _, entry in entries]),
+    }
+
+
+def _reading(folder: ShardFolder) -> tuple[str, str, str]:
+    """Dataset, a brace pattern of the first split's shards, and what a sample is."""
+    urls = sorted((entry.url for entry in folder.entries), key=lambda url: (_split_of(url), url))
+    first = urls[0] if urls else "train/example-000000.tar"
+    same = [url for url in urls if _split_of(url) == _split_of(first)]
+    numbers = [match[0] for url in same if (match := _NUMBER.search(url))]
+    if len(numbers) > 1 and len(numbers) == int(numbers[-1]) - int(numbers[0]) + 1:
+        return folder.dataset, _NUMBER.sub(f"{{{numbers[0]}..{numbers[-1]}}}", first), folder.unit
+    return folder.dataset, first, folder.unit
+
+
+def _split_of(url: str) -> int:
+    return summary.split_rank(url.split("/")[0])

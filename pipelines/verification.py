@@ -1,0 +1,146 @@
+"""Verification of shards with Beam: each is read to its end once, and again when it has changed."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pipelines import publish, resume
+from pipelines.engine import Work, run
+from pipelines.shard_folder import ShardFolder, read_shard_rows
+from schemas.digest import digest
+from schemas.finding import Finding
+from schemas.outcome import Outcome
+from schemas.sidecar import Sidecar
+from transforms.findings import Findings
+from transforms.verify import ShardEntry, verify_shard
+
+# Raise it when verification looks at more: every shard is then read again.
+VERSION = 1
+
+# In the report's folder: what was found in each shard.
+FOLDER = ".verified"
+_BESIDE = (".tar", ".parquet", ".json")
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A shard to verify."""
+
+    folder: str
+    dataset: str
+    entry: ShardEntry
+    digest: str
+
+
+class VerifyBuilder:
+    """Reads one shard at a time to its end, and commits what is wrong with it."""
+
+    def __init__(self, out: Path):
+        self._out = out
+
+    def setup(self) -> None:
+        """Nothing to prepare."""
+
+    def teardown(self) -> None:
+        """Nothing to end."""
+
+    def build(self, key: str, units: Sequence[Unit]) -> Iterable[Outcome]:
+        """Verify a shard."""
+        unit = units[0]
+        findings, samples = verify_one(Path(unit.folder), unit.entry)
+        found, files = list(findings), []
+        path = self._out / f"{key}.parquet"
+        path.unlink(missing_ok=True)
+        if found:
+            publish.write_rows(path, Finding, found)
+            files.append(publish.describe(path))
+        outcome = Outcome(
+            "audit",
+            unit.dataset,
+            unit.entry.url,
+            "",
+            "failed" if found else "ok",
+            "damaged" if found else "",
+            "; ".join(f"{finding.problem}: {finding.detail}" for finding in found[:3]),
+            samples,
+        )
+        publish.commit(self._out, key, Sidecar(unit.digest, (outcome,), tuple(files), samples))
+        yield outcome
+
+
+def verify_one(folder: Path, entry: ShardEntry) -> tuple[Findings, int]:
+    """What is wrong with a shard and what stands beside it, and how many samples it has."""
+    path = folder / entry.url
+    findings, samples = Findings(entry.url), 0
+    try:
+        rows = read_shard_rows(path.with_suffix(".parquet"), entry.unit)
+        with path.open("rb") as file:
+            findings, samples = verify_shard(file, entry, rows)
+    except ValueError as error:
+        findings.add("rows", "", f"{error}; build the shard again")
+    except OSError as error:
+        findings.add("missing", "", f"{error.strerror or error}; restore it (dvc checkout) or build it again")
+    except Exception as error:  # Whatever a damaged shard does to a reader, it is a finding.
+        findings.add("unreadable", "", f"{type(error).__name__}: {error}; build the shard again")
+    sidecar = publish.read_sidecar(folder, entry.url.removesuffix(".tar"))
+    vouched = {file.name: file.sha256 for file in sidecar.files} if sidecar else {}
+    if not list(findings) and vouched.get(path.name) != entry.sha256:
+        findings.add("sidecar", "", "the sidecar does not vouch for this tar; run the shard stage again")
+    return findings, samples
+
+
+def plan(folders: Sequence[ShardFolder]) -> dict[str, Unit]:
+    """The shards to verify, by key; a digest changes with anything that is beside the shard."""
+    units = {}
+    for folder in folders:
+        for entry in folder.entries:
+            stem = entry.url.removesuffix(".tar")
+            stats = [_stat(folder.path / f"{stem}{suffix}") for suffix in _BESIDE]
+            where = digest(str(folder.path.resolve()))[:12]
+            units[f"{where}/{stem}"] = Unit(
+                str(folder.path.resolve()), folder.dataset, entry, digest(VERSION, entry, stats)
+            )
+    return units
+
+
+def _stat(path: Path) -> tuple[int, ...]:
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+
+
+def find_pending(units: dict[str, Unit], out: Path, retry_failed: bool, reverify: bool) -> list[str]:
+    """Shards to read: those that changed since they were read, or that had findings, or all."""
+    if reverify:
+        return list(units)
+    wanted = {key: unit.digest for key, unit in units.items()}
+    return resume.find_pending(out / FOLDER, wanted, retry_failed)
+
+
+def verify_all(
+    units: dict[str, Unit], out: Path, pending: Sequence[str], beam_args: Sequence[str]
+) -> list[Finding]:
+    """Verify the shards that are pending; returns what is wrong with any of them."""
+    folder, found = out / FOLDER, []
+    resume.discard(folder, list(pending))
+    work = [Work(key, units[key], units[key].entry.bytes) for key in pending]
+    run(
+        work,
+        VerifyBuilder(folder),
+        beam_args,
+        "audit",
+        lambda key: publish.sidecar_path(folder, key).exists(),
+    )
+    wanted = {key: unit.digest for key, unit in units.items()}
+    for key, sidecar in resume.seal(folder, wanted, (".parquet",)).items():
+        unit = units[key]
+        if sidecar is None or sidecar.digest != unit.digest:
+            lost = Findings(unit.entry.url)
+            lost.add("not_verified", "", "was not read since it changed; audit again, without --retry-failed")
+            rows: Iterable[Finding] = lost
+        else:
+            rows = publish.read_rows(folder / f"{key}.parquet", Finding) if sidecar.files else ()
+        found += [replace(finding, where=f"{unit.dataset}/{finding.where}") for finding in rows]
+    return found

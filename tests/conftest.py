@@ -1,0 +1,51 @@
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+from filelock import FileLock
+
+from pipelines.demo import make_demo, read_portrait
+from pipelines.demo_clips import CRF, METHODS
+from pipelines.demo_plan import DemoParams
+from tests.work import Work
+from transforms.synthetic import Person, Portrait, make_person
+
+# Three pairs, so that no split is empty.
+TINY = DemoParams(identities=6, frames=12, methods=tuple(METHODS), compressions=tuple(CRF), seed=0)
+
+
+@pytest.fixture(scope="session")
+def demo_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny demo corpus, made once for all of xdist's workers; not to be written to."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+    with FileLock(root / "demo.lock"):
+        make_demo(root / "demo", TINY, len(os.sched_getaffinity(0)))
+    return root / "demo"
+
+
+@pytest.fixture(scope="session")
+def portrait() -> Portrait:
+    return read_portrait()
+
+
+@pytest.fixture(scope="session")
+def people(portrait: Portrait) -> list[Person]:
+    backdrop = cv2.GaussianBlur(skimage.data.rocket(), (0, 0), 2)
+    return [make_person(portrait, np.ascontiguousarray(backdrop), index) for index in range(3)]
+
+
+@pytest.fixture(scope="session")
+def built(demo_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Work:
+    """Index, tracks and shards of a part of the demo corpus, made once; not to be written to."""
+    root = demo_corpus.parent / "built"
+    with FileLock(root.with_suffix(".lock")):
+        work = Work(root, demo_corpus)
+        if not (root / "done").exists():
+            assert work.index() == work.track() == work.shard() == 0
+            (root / "done").touch()
+    return work

@@ -1,0 +1,227 @@
+"""The difference mask on a real face, forged with a known alpha, through real H.264."""
+
+from collections import Counter
+from functools import cache
+from io import BytesIO
+
+import av
+import cv2
+import numpy as np
+import pytest
+from skimage.data import astronaut, chelsea
+
+from transforms.difference import CropShapes, DifferenceModel, DifferenceParams
+from transforms.masks import iou
+
+N, SIZE = 10, 256
+MIDDLE, AXES = (128.0, 128.0), (75.0, 98.0)
+
+
+def ellipse(count, centre, axes):
+    angle = np.arange(count) * 2 * np.pi / count
+    return np.stack([centre[0] + axes[0] * np.cos(angle), centre[1] + axes[1] * np.sin(angle)], 1).astype(
+        np.float32
+    )
+
+
+def shapes(n=N, scale=1.0):
+    oval = ellipse(36, MIDDLE, AXES) * scale
+    lips = ellipse(20, (128, 180), (26, 13)) * scale
+    return CropShapes(
+        np.tile(oval, (n, 1, 1)).astype(np.float32), np.tile(lips, (n, 1, 1)).astype(np.float32)
+    )
+
+
+@cache
+def real_frames():
+    """The astronaut's face, 1.3 times in the crop, moving a little, under a film's noise."""
+    picture = astronaut().astype(np.float32)
+    rng = np.random.default_rng(0)
+    frames = []
+    for i in range(N):
+        shift = 1.5 * np.sin(2 * np.pi * i / N)
+        matrix = np.array([[0.6, 0, 145 + shift], [0, 0.6, 40 + shift / 2]])
+        frame = cv2.warpAffine(picture, matrix, (SIZE, SIZE), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP)
+        frames.append(np.clip(frame + rng.normal(0, 1.5, frame.shape), 0, 255).astype(np.uint8))
+    return np.stack(frames)
+
+
+@cache
+def swap(feather=3.0):
+    """Another face's stand-in (a cat, coloured like skin) in an ellipse: frames and alpha."""
+    alpha = np.zeros((SIZE, SIZE), np.float32)
+    cv2.ellipse(alpha, (128, 132), (62, 84), 0, 0, 360, 1, -1)
+    alpha = cv2.GaussianBlur(alpha, (0, 0), feather) if feather else alpha
+    cat = cv2.resize(chelsea()[:, 75:375], (SIZE, SIZE)).astype(np.float32)
+    real = real_frames()
+    inside = alpha > 0.5
+    cat = (cat - cat[inside].mean(0)) * 0.8 + real[0][inside].mean(0) + (4, 1, -4)
+    fake = real + alpha[..., None] * (cat - real.astype(np.float32))
+    return np.clip(np.rint(fake), 0, 255).astype(np.uint8), alpha
+
+
+@cache
+def coded(what, crf):
+    frames = {"real": real_frames(), "swap": swap()[0], "again": None}[what]
+    if frames is None:
+        frames = coded("real", crf)
+    file = BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=25, options={"crf": str(crf)})
+        stream.height, stream.width, stream.pix_fmt = SIZE, SIZE, "yuv420p"
+        for image in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, "rgb24")))
+        container.mux(stream.encode())
+    file.seek(0)
+    with av.open(file) as container:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+
+
+def fit(real, fake, *, dense=True, lossless=None, gate=1.0, outlines=None):
+    given = outlines or shapes(len(real))
+    return DifferenceModel.fit(
+        list(real), list(fake), given, dense=dense, lossless=lossless, params=DifferenceParams(gate=gate)
+    )
+
+
+def mean_iou(model, truth, n=N):
+    found = [model.frame(i).mask for i in range(n)]
+    return np.mean([0 if mask is None else iou(mask, truth) for mask in found])
+
+
+class Counting:
+    """A sequence that counts its reads and keeps nothing."""
+
+    def __init__(self, frames, repeat=1):
+        self._frames, self._repeat, self.reads = frames, repeat, Counter()
+
+    def __len__(self):
+        return len(self._frames) * self._repeat
+
+    def __getitem__(self, i):
+        self.reads[i] += 1
+        return self._frames[i % len(self._frames)]
+
+
+@pytest.mark.parametrize(("crf", "least"), [(0, 0.95), (23, 0.9), (40, 0.75)])
+@pytest.mark.parametrize("dense", [True, False])
+def test_a_swap_is_found(crf, least, dense):
+    model = fit(coded("real", crf), coded("swap", crf), dense=dense)
+    assert model.lossless == (crf == 0)
+    assert mean_iou(model, swap()[1] > 0.1) >= least
+
+
+def test_quality_of_a_found_mask():
+    exact = fit(coded("real", 0), coded("swap", 0)).frame(3)
+    medium = fit(coded("real", 23), coded("swap", 23)).frame(3)
+    weak = fit(coded("real", 40), coded("swap", 40)).frame(3)
+    assert exact.score == 1
+    assert exact.noise == 0
+    assert 0 < weak.score < medium.score < 1
+    assert 0 < medium.noise < weak.noise
+    assert 1 < weak.snr < medium.snr < exact.snr
+
+
+@pytest.mark.parametrize("crf", [0, 23, 40])
+@pytest.mark.parametrize("other", ["real", "again"])
+def test_null_pairs_are_unknown_and_not_empty(crf, other):
+    model = fit(coded("real", crf), coded(other, crf))
+    for i in range(N):
+        found = model.frame(i)
+        assert found.mask is None
+        assert found.score == 0
+
+
+@pytest.mark.parametrize("crf", [23, 40])
+def test_a_raw_clip_against_its_compressed_self_is_unknown(crf):
+    model = fit(coded("real", 0), coded("real", crf))
+    assert not model.lossless
+    assert all(model.frame(i).mask is None for i in range(N))
+
+
+def test_below_the_gate_a_mask_is_unknown():
+    model = fit(coded("real", 23), coded("swap", 23), gate=50.0)
+    assert model.frame(0).mask is None
+    assert model.frame(0).score == 0
+    assert 1 < model.frame(0).snr < 50
+
+
+def test_what_is_known_of_the_compression_is_used():
+    assert fit(coded("real", 23), coded("swap", 23), lossless=True).lossless
+    assert not fit(coded("real", 0), coded("swap", 0), lossless=False).lossless
+
+
+def test_a_box_wider_than_the_face_and_an_occluder():
+    real = coded("real", 0)
+    fake = real.copy()
+    box = np.zeros((SIZE, SIZE), bool)
+    box[20:240, 30:226] = True
+    box[100:130, 90:180] = False
+    blurred = np.stack([cv2.add(cv2.GaussianBlur(f, (0, 0), 2), (9, 5, 3, 0)) for f in real])
+    fake[:, box] = blurred[:, box]
+    assert mean_iou(fit(real, fake), box) > 0.93
+
+
+@pytest.mark.parametrize("crf", [0, 23])
+def test_same_bytes_on_every_run_and_in_any_order(crf):
+    first, second = (fit(coded("real", crf), coded("swap", crf)) for _ in range(2))
+    forwards = [first.frame(i) for i in range(N)]
+    backwards = [second.frame(i) for i in reversed(range(N))][::-1]
+    for a, b in zip(forwards, backwards, strict=True):
+        assert a.mask.tobytes() == b.mask.tobytes()
+        assert (a.noise, a.snr, a.score) == (b.noise, b.snr, b.score)
+
+
+@pytest.mark.parametrize("dense", [True, False])
+@pytest.mark.parametrize("crf", [0, 23])
+def test_reads_are_bounded_however_long_the_clip(dense, crf):
+    repeat = 14
+    real, fake = (Counting(coded(what, crf), repeat) for what in ("real", "swap"))
+    model = DifferenceModel.fit(real, fake, shapes(N * repeat), dense=dense)
+    assert sum(real.reads.values()) <= 100
+    for i in range(N * repeat):
+        model.frame(i)
+    assert max(real.reads.values()) <= 6
+    assert sum(real.reads.values()) <= N * repeat + 100
+    assert real.reads == fake.reads
+
+
+@pytest.mark.parametrize("size", [64, 128, 384, 512])
+@pytest.mark.parametrize("crf", [0, 23])
+def test_other_sizes(size, crf):
+    real, fake = (
+        [cv2.resize(f, (size, size), interpolation=cv2.INTER_AREA) for f in coded(w, crf)]
+        for w in ("real", "swap")
+    )
+    truth = cv2.resize(swap()[1], (size, size)) > 0.1
+    model = fit(real, fake, outlines=shapes(N, size / SIZE), lossless=crf == 0)
+    assert model.frame(0).mask.shape == (size, size)
+    assert mean_iou(model, truth) > (0.93 if crf == 0 else 0.86)
+
+
+def test_one_frame_is_enough():
+    found = fit(coded("real", 23)[:1], coded("swap", 23)[:1], dense=False).frame(0)
+    assert iou(found.mask, swap()[1] > 0.1) > 0.8
+
+
+def test_bad_input_is_refused():
+    real, fake = coded("real", 23), coded("swap", 23)
+    with pytest.raises(ValueError, match="crops of"):
+        fit(real, fake[:, :128, :128])
+    with pytest.raises(ValueError, match="10 real, 9 fake"):
+        fit(real, fake[:9])
+    with pytest.raises(ValueError, match="no crops"):
+        fit(real[:0], fake[:0])
+    with pytest.raises(ValueError, match="shapes of"):
+        CropShapes(np.zeros((2, 36, 2), np.float32), np.zeros((3, 20, 2), np.float32))
+    with pytest.raises(IndexError):
+        fit(real, fake).frame(N)
+
+
+def test_padding_beyond_the_frame_is_no_sign_of_losslessness():
+    real, fake = coded("real", 40).copy(), coded("swap", 40).copy()
+    for frames in (real, fake):
+        frames[:, :, :30] = frames[:, :, -30:] = frames[:, :30] = 0
+    model = fit(real, fake)
+    assert not model.lossless
+    assert mean_iou(model, swap()[1] > 0.1) > 0.7

@@ -1,0 +1,157 @@
+"""The forged region of a clip under codec noise, and of each of its frames."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from transforms.difference_contour import PolarGrid
+from transforms.difference_noise import WORK, BoolMap, FloatMap, fill
+from transforms.difference_region import Likelihood, far_prior, smooth_region
+
+Points = npt.NDArray[np.float32]
+
+MARGIN = 1.15
+"""Scale of the face's hull beyond which a crop counts as outside."""
+_SEEDS = (("oval", 0.6), ("oval", 0.9), ("lips", 1.3), ("lips", 2.0))
+_ROUNDS = 4
+_LEAST_SHARE = 0.005
+_HALF = WORK // 2
+_CLIP_TV, _CLIP_STEPS = 6.0, 60
+_FRAME_TV, _FRAME_STEPS = 2.5, 25
+_FRAME_FAR = 0.5
+_STAR_WEIGHT = 0.4
+_BIAS, _BIAS_SLOPE = 1.4, 0.7
+_SHARPEST, _SOFTEST = 0.7, 1.5
+
+
+class ClipRegion:
+    """Where a clip is forged.
+
+    From seeds on the face and the mouth, star-shaped contours grow on the clip's mean excess; the one that
+    explains most is kept. Then, without that constraint, the region of the clip; and from likelihoods learnt
+    in it, for each frame, a contour and a free region, which replaces the contour where they differ by more
+    than a rim. Both are biased outwards: a blend fades below the noise before it ends.
+
+    Attributes:
+      snr: mean excess inside the best contour less that outside, nepers; 0 where there is none.
+    """
+
+    def __init__(
+        self,
+        excess: Sequence[FloatMap],
+        ovals: Sequence[Points],
+        lips: Sequence[Points],
+        sigma: float,
+        gate: float,
+    ) -> None:
+        """Fit.
+
+        Args:
+          excess: of the clip's chosen frames, (WORK, WORK) float32 each.
+          ovals: their outlines of the face, (n, 2) each.
+          lips: their outlines of the lips.
+          sigma: smoothing of the energy, pixels.
+          gate: least snr; below it only `snr` is known.
+        """
+        softness = (sigma - _SHARPEST) / (_SOFTEST - _SHARPEST)
+        self._bias = np.float32(_BIAS - _BIAS_SLOPE * softness)
+        self._mean = cv2.GaussianBlur(np.mean(excess, axis=0), (0, 0), 0.75 * sigma)
+        oval, mouth = np.mean(ovals, axis=0), np.mean(lips, axis=0)
+        prior = far_prior(~fill(oval, MARGIN))
+        star = self._best_star(oval, mouth, prior)
+        self.known = star is not None and self.snr >= gate
+        if star is None or not self.known:
+            return
+        self._grid = PolarGrid(star)
+        region = self._any_topology(star, prior)
+        separation = contrast(self._mean, region)
+        share = float(region.mean())
+        self._merit = share * (1 - share) * separation * separation
+        self._mixed = np.float32(np.clip(1.5 - 0.5 * separation, 0.5 * softness, 1))
+        self._clip_evidence = Likelihood(self._mean, region)(self._mean)
+        whole = np.stack(excess)
+        self._likelihood = Likelihood(whole, np.broadcast_to(region, whole.shape))
+        regions = [self.segment(one, outline) for one, outline in zip(excess, ovals, strict=True)]
+        self._likelihood = Likelihood(whole, np.stack(regions))
+
+    def _best_star(self, oval: Points, mouth: Points, prior: FloatMap) -> BoolMap | None:
+        self.snr = 0.0
+        best, star = 0.0, None
+        for shape, scale in _SEEDS:
+            region = fill(oval if shape == "oval" else mouth, scale)
+            for _ in range(_ROUNDS):
+                if not region.any() or region.all():
+                    break
+                fresh = PolarGrid(region).contour(Likelihood(self._mean, region)(self._mean) + prior)
+                if (fresh == region).all():
+                    break
+                region = fresh
+            share, snr = float(region.mean()), contrast(self._mean, region)
+            value = share * (1 - share) * snr * abs(snr)
+            if value > best and share >= _LEAST_SHARE:
+                best, star, self.snr = value, region, snr
+        return star
+
+    def _any_topology(self, star: BoolMap, prior: FloatMap) -> BoolMap:
+        """The clip's region without the constraint that it be one star."""
+        mean, far, region = _halve(self._mean), _halve(prior), _halve(star.astype(np.float32)) > 0.5
+        for _ in range(2):
+            evidence = Likelihood(mean, region)(mean) + far
+            fresh = smooth_region(evidence, region.astype(np.float32), _CLIP_TV, _CLIP_STEPS)
+            if not fresh.any():
+                break
+            region = fresh
+        return _double(region)
+
+    def segment(self, excess: FloatMap, oval: Points) -> BoolMap:
+        """The region of one frame.
+
+        Args:
+          excess: (WORK, WORK) float32 of this frame.
+          oval: (n, 2), its outline of the face.
+
+        Returns:
+          (WORK, WORK) bool.
+        """
+        prior = far_prior(~fill(oval, MARGIN))
+        evidence = (1 - self._mixed) * self._likelihood(excess) + self._mixed * self._clip_evidence
+        star = self._grid.contour(evidence + prior + self._bias)
+        soft = _halve(star.astype(np.float32))
+        free = _halve(evidence + _FRAME_FAR * prior) + _STAR_WEIGHT * (2 * soft - 1)
+        region = _double(smooth_region(free, soft, _FRAME_TV, _FRAME_STEPS))
+        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
+        differ = cv2.morphologyEx((star ^ region).astype(np.uint8), cv2.MORPH_OPEN, disc).astype(bool)
+        return np.where(differ, region, star)
+
+    def score(self, excess: FloatMap, region: BoolMap) -> float:
+        """Trust in a frame's region, 0 to 1: the clip's separation times the contrast at its edge."""
+        x = max(self._merit * _edge(excess, region), 0.0)
+        return x / (1 + x)
+
+
+def contrast(excess: FloatMap, region: BoolMap) -> float:
+    """Mean excess inside a region minus that outside; 0 without an inside or an outside."""
+    if not region.any() or region.all():
+        return 0.0
+    return float(excess[region].mean() - excess[~region].mean())
+
+
+def _edge(excess: FloatMap, region: BoolMap) -> float:
+    """Mean excess of the 4 px inside the outline minus that of the 4 px outside."""
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
+    mask = region.astype(np.uint8)
+    inner = region & ~cv2.erode(mask, disc).astype(bool)
+    outer = ~region & cv2.dilate(mask, disc).astype(bool)
+    if not inner.any() or not outer.any():
+        return 0.0
+    return float(excess[inner].mean() - excess[outer].mean())
+
+
+def _halve(values: FloatMap) -> FloatMap:
+    return cv2.resize(values, (_HALF, _HALF), interpolation=cv2.INTER_AREA)
+
+
+def _double(region: BoolMap) -> BoolMap:
+    return cv2.resize(region.astype(np.float32), (WORK, WORK), interpolation=cv2.INTER_LINEAR) > 0.5

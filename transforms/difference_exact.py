@@ -1,0 +1,112 @@
+"""The difference mask of a pair without codec noise: what changed at all, cut back to where it blends in."""
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from transforms.difference_noise import BoolMap, FloatMap
+
+_SIGMA = 0.7
+_LEAST, _MOST = 0.6, 2.0
+_CLOSE = 9
+_SPECK = 30
+_OPACITY = 0.15
+_BACK = 3
+_DEPTH = 24
+_DETAIL = 1.0
+
+
+def amplitude(delta: FloatMap, offset: npt.NDArray[np.float32]) -> FloatMap:
+    """Size of a smoothed difference.
+
+    Args:
+      delta: (H, W, 3) float32, Y, Cr, Cb.
+      offset: (3,) float32 that real and fake differ by everywhere.
+
+    Returns:
+      (H, W) float32, sqrt(dY² + 0.49 (dCr² + dCb²)).
+    """
+    smooth = cv2.GaussianBlur(delta - offset, (0, 0), _SIGMA)
+    smooth *= smooth
+    return np.sqrt(cv2.transform(smooth, np.array([[1, 0.49, 0.49]], np.float32)))
+
+
+def rounding_limit(amplitudes: list[FloatMap], outside: list[BoolMap]) -> float:
+    """The amplitude that rounding between YUV and RGB stays below: 0.6 to 2.
+
+    Args:
+      amplitudes: per frame (WORK, WORK) float32.
+      outside: per frame (WORK, WORK) bool, where nothing was forged.
+
+    Returns:
+      The 99.5% quantile outside, and a little.
+    """
+    values = np.concatenate([a[free][::4] for a, free in zip(amplitudes, outside, strict=True)])
+    if not values.size:
+        return _LEAST
+    return float(np.clip(np.quantile(values, 0.995) * 1.05, _LEAST, _MOST))
+
+
+def changed_region(amplitudes: FloatMap, limit: float) -> BoolMap:
+    """What differs: closed, its holes filled unless a 9 px disc of them did not change, specks dropped.
+
+    Args:
+      amplitudes: (H, W) float32.
+      limit: least amplitude of a change.
+
+    Returns:
+      (H, W) bool.
+    """
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_CLOSE, _CLOSE))
+    changed = (amplitudes >= limit).astype(np.uint8)
+    padded = cv2.copyMakeBorder(changed, _CLOSE, _CLOSE, _CLOSE, _CLOSE, cv2.BORDER_CONSTANT)
+    closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, disc)
+    cv2.floodFill(closed, None, (0, 0), 2)
+    filled = (closed[_CLOSE:-_CLOSE, _CLOSE:-_CLOSE] != 2).astype(np.uint8)
+    left_real = cv2.morphologyEx(1 - changed, cv2.MORPH_OPEN, disc)
+    return drop_specks(filled & (1 - left_real))
+
+
+def drop_specks(mask: npt.NDArray[np.uint8]) -> BoolMap:
+    """Without components below 30 pixels or a tenth of the largest one: (H, W) uint8 to (H, W) bool."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    areas = stats[:, cv2.CC_STAT_AREA].copy()
+    areas[0] = 0
+    keep = areas >= max(_SPECK, 0.1 * areas.max())
+    return keep[labels]
+
+
+def feather(lumas: list[tuple[FloatMap, FloatMap]], regions: list[BoolMap]) -> float:
+    """How far inside the changed region's outline its blend reaches an opacity of a tenth, pixels.
+
+    A blend (1 - a) real + a new lets the real picture's fine texture through by 1 - a, and the new picture's
+    does not correlate with it. So the slope of the fake's fine texture on the real's, pooled over the clip
+    at each depth below the outline, is 1 - a. The same face rendered again does correlate, so that its
+    opacity is underestimated: hence 0.15 is looked for and three pixels are given back.
+
+    Args:
+      lumas: per frame, (WORK, WORK) float32 luma of real and fake.
+      regions: per frame (WORK, WORK) bool, from `changed_region`.
+
+    Returns:
+      0 for a hard edge.
+    """
+    through, whole = np.zeros(_DEPTH), np.zeros(_DEPTH)
+    for (real, fake), region in zip(lumas, regions, strict=True):
+        depth = cv2.distanceTransform(region.astype(np.uint8), cv2.DIST_L2, 5)
+        band = (depth > 0) & (depth < _DEPTH)
+        where = depth[band].astype(np.int64)
+        a, b = (p - cv2.GaussianBlur(p, (0, 0), _DETAIL) for p in (real, fake))
+        whole += np.bincount(where, (a * a)[band], _DEPTH)
+        through += np.bincount(where, (a * b)[band], _DEPTH)
+    smooth = np.ones(3)
+    opacity = 1 - np.convolve(through, smooth, "same") / np.maximum(np.convolve(whole, smooth, "same"), 1e-6)
+    reached = np.flatnonzero(opacity >= _OPACITY)
+    return float(max(int(reached[0]) - _BACK, 0)) if reached.size else 0.0
+
+
+def cut_back(region: BoolMap, depth: float) -> BoolMap:
+    """A region without what lies within `depth` pixels of its outline (the crop's edge is no outline)."""
+    if depth <= 0:
+        return region
+    return cv2.distanceTransform(region.astype(np.uint8), cv2.DIST_L2, 5) > depth

@@ -1,0 +1,167 @@
+"""What a dataset's layout is: a module in `transforms/layouts` that turns a list of files into clips."""
+
+import importlib
+import pkgutil
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+from schemas.clip import Clip
+from schemas.outcome import Outcome, Reason
+from schemas.params import DatasetParams
+from transforms import layouts
+
+# Best first, where one clip is there in several containers.
+VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov")
+
+
+class DatasetError(Exception):
+    """A dataset cannot be understood: names the value, the file and the remedy."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What is in a dataset's folder.
+
+    Attributes:
+      root: the folder, for messages.
+      files: paths relative to the root, with `/`, sorted; bytes that are not UTF-8 are lone surrogates
+        (surrogateescape).
+      read_text: the text of a file by such a path; raises OSError or UnicodeDecodeError.
+    """
+
+    root: str
+    files: Sequence[str]
+    read_text: Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What a layout makes of a listing.
+
+    Attributes:
+      clips: without media facts, and from a layout without `reference` too.
+      outcomes: what became of the other files.
+      notes: what a person should know before anything is run, a line each.
+      used: files that were read, such as lists.
+    """
+
+    clips: tuple[Clip, ...]
+    outcomes: tuple[Outcome, ...]
+    notes: tuple[str, ...] = ()
+    used: frozenset[str] = frozenset()
+
+
+class Layout(Protocol):
+    """A module of `transforms/layouts`: the only one that knows the folders of its dataset.
+
+    Attributes:
+      TERMS: one sentence on the dataset's licence or terms of use, with their address.
+    """
+
+    TERMS: str
+
+    def clips(self, dataset: str, listing: Listing, params: DatasetParams) -> Declared:
+        """The clips that a listing declares, and an outcome for each other video.
+
+        Names are UTF-8 here. A clip's group, label, split and identities must be right: all clips of a group
+        are in one split, and an identity's `<kind>:<id>` is the same in every dataset that shows it.
+
+        Raises:
+          DatasetError: if nothing is of this layout, or lists cannot be read.
+        """
+
+
+def load_layout(name: str) -> Layout:
+    """The layout of a name.
+
+    Raises:
+      DatasetError: if there is no such module.
+    """
+    known = sorted(module.name for module in pkgutil.iter_modules(layouts.__path__))
+    if name not in known:
+        raise DatasetError(
+            f"layout {name!r}: not one of {known}; params.yaml says which one a dataset of another name has"
+        )
+    return cast(Layout, importlib.import_module(f"{layouts.__name__}.{name}"))
+
+
+def check_names(name: str, asked: set[str], there: set[str], root: str) -> None:
+    """Check that what a parameter asks for is there.
+
+    Raises:
+      DatasetError: naming the parameter, what is not there, and what is.
+    """
+    if asked - there:
+        raise DatasetError(
+            f"{name}: {', '.join(sorted(asked - there))} not in {root}, which has "
+            f"{', '.join(sorted(there)) or 'none'}; take it out, or download it"
+        )
+
+
+def nothing_here(listing: Listing, name: str, expected: str, marker: str) -> DatasetError:
+    """What to say of a root without a single clip.
+
+    Args:
+      listing: of the root.
+      name: of the dataset.
+      expected: where its clips are.
+      marker: a folder right below the root of such a dataset.
+    """
+    found = sorted({path.partition("/")[0] for path in listing.files})
+    named = ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
+    remedy = f"set the root to the folder that holds {marker}"
+    inner = next((path for path in listing.files if f"/{marker}/" in path), "")
+    if inner:
+        remedy = f"try {listing.root}/{inner.partition(f'/{marker}/')[0]}"
+    return DatasetError(f"{listing.root}: no {name} here: {expected}; found {named or 'nothing'}; {remedy}")
+
+
+def is_video(path: str) -> bool:
+    """Whether a file's suffix is that of a video."""
+    return path[path.rfind(".") :].lower() in VIDEO_SUFFIXES
+
+
+def suffix_rank(path: str) -> int:
+    """Position of a video's suffix from best (0) to worst."""
+    return VIDEO_SUFFIXES.index(path[path.rfind(".") :].lower())
+
+
+def failed(dataset: str, unit: str, group: str, reason: Reason, detail: str) -> Outcome:
+    """The outcome of something to mend, in the index stage."""
+    return Outcome("index", dataset, unit, group, "failed", reason, detail)
+
+
+def skipped(dataset: str, unit: str, group: str, reason: Reason, detail: str) -> Outcome:
+    """The outcome of something that is rightly left out, in the index stage."""
+    return Outcome("index", dataset, unit, group, "skipped", reason, detail)
+
+
+def strays(dataset: str, paths: Iterable[str], folders: re.Pattern[str], detail: str) -> list[Outcome]:
+    """`not_in_layout` outcomes: one for each video, and one for all the other files of each foreign place.
+
+    A place is the first folder (or the file) on a path that is not of the layout: a folder of a million
+    extracted frames is one outcome.
+
+    Args:
+      dataset: name.
+      paths: the files.
+      folders: matches the folders of the layout, relative to the root.
+      detail: what to say of each.
+    """
+    outcomes = []
+    others: dict[str, int] = {}
+    for path in paths:
+        if is_video(path):
+            outcomes.append(skipped(dataset, path, "", "not_in_layout", detail))
+            continue
+        end = path.find("/")
+        while end >= 0 and folders.fullmatch(path, 0, end):
+            end = path.find("/", end + 1)
+        place = path if end < 0 else path[:end]
+        others[place] = others.get(place, 0) + 1
+    for place, count in others.items():
+        said = "not a video" if count == 1 else f"{count} files, not videos"
+        outcomes.append(skipped(dataset, place, "", "not_in_layout", f"{said}; {detail}"))
+    return outcomes

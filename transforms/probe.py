@@ -1,0 +1,202 @@
+"""What a video file holds: frames, size, rotation, rate and digest, from one read of the file.
+
+Frames are packets of the video stream: as many as `len(decord.VideoReader(path))` gives, also where a file
+was cut off. Two kinds of files are refused although decord opens them: those that were cut off, at whose last
+frames it fails, and those whose edit list hides frames (made by cutting without encoding again), where it
+counts the hidden ones too, and gives another frame for an index depending on which one was asked for before.
+A Matroska file that was cut off does not show it, and passes with the frames that are left.
+"""
+
+import hashlib
+import os
+import stat
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import av
+
+from transforms.errors import ClipError
+
+# Containers of video and nothing else: a playlist or a script that is named .mp4 must not make libav open
+# what it names.
+_FORMATS = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg"
+_MAGIC = (b"RIFF", b"\x1aE\xdf\xa3")
+_MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")
+_BLOCK = 1 << 20
+# Packets, or blocks, between two signs of life.
+_STEP = 1000
+
+
+@dataclass(frozen=True)
+class MediaInfo:
+    """What a video file holds.
+
+    Attributes:
+      frames: number of frames.
+      width, height: pixels after display rotation.
+      rotation: of the display, in degrees anticlockwise: 0, 90, 180 or 270.
+      fps: nominal frames a second; 0 where the file does not say.
+      bytes: file size.
+      sha256: of the whole file.
+    """
+
+    frames: int
+    width: int
+    height: int
+    rotation: int
+    fps: float
+    bytes: int
+    sha256: str
+
+
+def probe(path: str | Path) -> MediaInfo:
+    """What a video file holds. Decodes its first frame only.
+
+    Raises:
+      ClipError: "missing", "unreadable", "empty_file", "not_video", "no_frames" or "decode_error".
+    """
+    *_, info = watch(path)
+    assert info is not None
+    return info
+
+
+def watch(path: str | Path) -> Iterator[MediaInfo | None]:
+    """As `probe`, after a None now and then, so that a long file can be told from one that hangs."""
+    with _open(path) as file:
+        hashed = _HashedFile(file, str(path))
+        with _open_container(hashed) as container:
+            try:
+                frames, width, height, rotation, fps = yield from _facts(container, str(path))
+            except (av.FFmpegError, ValueError) as error:
+                raise ClipError("decode_error", f"{path}: {_said(error)}; download it again") from None
+        yield from hashed.finish()
+    yield MediaInfo(frames, width, height, rotation, fps, hashed.bytes, hashed.sha256)
+
+
+class _HashedFile:
+    """A file for libav that digests what is read in order, and at the end what was not."""
+
+    def __init__(self, file: BinaryIO, name: str):
+        self._file, self.name = file, name
+        self._hash = hashlib.sha256()
+        self.bytes = 0
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+    def read(self, size: int) -> bytes:
+        start = self._file.tell()
+        data = self._file.read(size)
+        if start <= self.bytes < start + len(data):
+            self._hash.update(memoryview(data)[self.bytes - start :])
+            self.bytes = start + len(data)
+        return data
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def finish(self) -> Iterator[None]:
+        """Read what is left."""
+        self.seek(self.bytes)
+        blocks = 0
+        while self.read(_BLOCK):
+            blocks += 1
+            if blocks % _STEP == 0:
+                yield None
+
+
+def _open(path: str | Path) -> BinaryIO:
+    try:
+        # Opening a FIFO would wait for a writer.
+        if not stat.S_ISREG(Path(path).stat().st_mode):
+            raise ClipError("not_video", f"{path}: not a file; put the video itself there")
+        file = open(path, "rb", buffering=0)  # noqa: PTH123, SIM115 - closed by the caller
+    except FileNotFoundError:
+        raise ClipError("missing", f"{path}: no such file; put it back, or index again") from None
+    except OSError as error:
+        raise ClipError("unreadable", f"{path}: {error.strerror}; make it readable") from None
+    if os.fstat(file.fileno()).st_size == 0:
+        file.close()
+        raise ClipError("empty_file", f"{path}: no bytes; download it again")
+    return file
+
+
+def _open_container(file: _HashedFile) -> Any:
+    head = file.read(12)
+    file.seek(0)
+    try:
+        return av.open(
+            file,
+            container_options={"format_whitelist": _FORMATS},
+            metadata_errors="replace",
+            buffer_size=_BLOCK,
+        )
+    except (av.FFmpegError, ValueError) as error:
+        if head[:4] in _MAGIC or head[4:8] in _MP4_BOXES:
+            detail = f"{file.name}: {_said(error)}: cut off, or damaged; download it again"
+            raise ClipError("decode_error", detail) from None
+        detail = f"{file.name}: begins with {head!r}, which is not a video; download it again"
+        raise ClipError("not_video", detail) from None
+
+
+def _facts(container: Any, path: str) -> Generator[None, None, tuple[int, int, int, int, float]]:
+    """Frames, width, height, rotation and rate of the video stream that players choose."""
+    stream = container.streams.best("video")
+    if stream is None or stream.disposition & type(stream.disposition).attached_pic:
+        there = ", ".join(other.type for other in container.streams if other is not stream) or "nothing"
+        raise ClipError("not_video", f"{path}: no moving pictures in it, only {there}; download it again")
+    if stream.codec_context is None:
+        raise ClipError("decode_error", f"{path}: its codec is not known here; encode it as H.264")
+    stream.codec_context.thread_count = 1
+    first, packets, frames, hidden = None, 0, 0, 0
+    for packet in container.demux(stream):
+        first = first or _decode(packet)
+        if packet.dts is None and packet.pts is None and not packet.size:
+            break  # What flushes the decoder.
+        packets += 1
+        frames += packet.size > 0
+        hidden += packet.is_discard
+        if packet.is_corrupt:
+            raise ClipError(
+                "decode_error",
+                f"{path}: cut off, or damaged, at frame {frames - 1} of {max(stream.frames, frames)}; "
+                "download it again",
+            )
+        if packets % _STEP == 0:
+            yield None
+    if not frames:
+        raise ClipError("no_frames", f"{path}: a video stream without frames; download it again")
+    if "mov" in container.format.name and packets < stream.frames:
+        detail = f"{path}: cut off: {packets} of {stream.frames} frames are there; download it again"
+        raise ClipError("decode_error", detail)
+    if hidden:
+        raise ClipError(
+            "decode_error",
+            f"{path}: its edit list hides {hidden} of {frames} frames, so that frame numbers are not sure; "
+            "encode it again (ffmpeg -i IN -qp 0 OUT)",
+        )
+    if first is None:
+        raise ClipError("decode_error", f"{path}: none of {frames} frames can be decoded; download it again")
+    rotation = round(first.rotation / 90) * 90 % 360
+    width, height = (first.height, first.width) if rotation % 180 else (first.width, first.height)
+    return frames, width, height, rotation, float(stream.average_rate or Fraction(0))
+
+
+def _decode(packet: Any) -> Any:
+    """The first frame that a packet gives; None where it gives none."""
+    try:
+        return next(iter(packet.decode()), None)
+    except av.FFmpegError:
+        return None
+
+
+def _said(error: Exception) -> str:
+    """An error's message without the path that libav puts into it."""
+    return str(getattr(error, "strerror", None) or error)
