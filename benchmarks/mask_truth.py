@@ -146,13 +146,14 @@ def report(scores: list[Score], families: tuple[str, ...]) -> list[str]:
     unknown = {c: sum(not s.known for s in forged if s.compression == c) for c in CRFS}
     coded = [s for s in forged if s.compression != "raw"]
     exact = [s for s in forged if s.compression == "raw"]
+    least = min((s.snr for s in coded if s.known), default=float("nan"))
     lines += [
         "",
-        f"unknown among forged crops: {unknown} of {len(exact)} each; least snr of a coded one that is known: "
-        f"{min((s.snr for s in coded if s.known), default=float('nan')):.2f}",
-        f"ms a crop: coded {np.mean([s.frame_ms for s in coded]):.1f} + {np.mean([s.fit_ms for s in coded]):.0f} "
-        f"a clip; lossless {np.mean([s.frame_ms for s in exact]):.1f} + {np.mean([s.fit_ms for s in exact]):.0f}",
+        f"unknown among forged crops: {unknown} of {len(exact)} each; least snr of a known one {least:.2f}",
     ]
+    for name, rows in (("coded", coded), ("lossless", exact)):
+        frame, fit = (np.mean([getattr(s, field) for s in rows]) for field in ("frame_ms", "fit_ms"))
+        lines.append(f"ms a crop, {name}: {frame:.1f} + {fit:.0f} a clip")
     return lines
 
 

@@ -101,14 +101,13 @@ def test_clips_outcomes_and_metadata(tree, tmp_path, capsys):
 
 def test_the_same_tree_elsewhere_gives_the_same_bytes(videos, tmp_path, monkeypatch):
     made = []
-    for place, workers in (("here", "1"), ("there", "2")):
+    for place in ("here", "there"):
         (tmp_path / place).mkdir()
         monkeypatch.chdir(tmp_path / place)
         make_tree(Path("tree"), videos)
         Path(f"tree/{YOUTUBE}/c23/videos/003.mp4").write_text("no video")
         Path("tree/link.mp4").symlink_to("/nowhere.mp4")
-        command = ["--dataset", "faceforensics", "--root", "tree", "--out", "clips.parquet"]
-        main([*command, f"--direct_num_workers={workers}"])
+        index("tree", "clips.parquet")
         made.append([Path(f"clips.{kind}parquet").read_bytes() for kind in ("", "outcomes.")])
     assert made[0] == made[1]
 
@@ -118,7 +117,7 @@ def test_every_bad_file_is_an_outcome_and_the_rest_is_indexed(tree, videos, tmp_
     deepfakes = tree / FAKES / "Deepfakes"
     (videos_at["c23"] / "000.mp4").write_bytes(b"")
     (videos_at["c23"] / "001.mp4").write_text("no video")
-    (videos_at["c40"] / "001.mp4").write_bytes(videos[0].read_bytes()[:2000])
+    (videos_at["c40"] / "001.mp4").write_bytes(videos[0].read_bytes()[:500])
     copy(videos[0], videos_at["c23"] / "002.avi")
     copy(videos[0], videos_at["c23"] / "999.mp4")
     copy(videos[0], Path(os.fsdecode(bytes(videos_at["c23"]) + b"/\xff.mp4")))
@@ -155,7 +154,7 @@ def test_every_bad_file_is_an_outcome_and_the_rest_is_indexed(tree, videos, tmp_
         f"{deepfakes_at}/c40/videos/000_003.mp4": "outside_root",
         "elsewhere": "outside_root",
         **dict.fromkeys(lost, "no_original"),
-    } | {unit: "missing" for unit in outcomes if unit == f"{deepfakes_at}/c40/videos/003_000.mp4"}
+    }
     assert {clip.clip for clip in clips} == {unit for unit, o in outcomes.items() if o.status == "ok"}
     by_path = {clip.clip: clip for clip in clips}
     # The next best real clip takes the place of a reference that cannot be used.

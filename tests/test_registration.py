@@ -37,7 +37,7 @@ def coded(clip, crf):
     file = BytesIO()
     with av.open(file, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=25, options={"crf": str(crf)})
-        stream.height, stream.width, stream.pix_fmt = *clip.shape[1:3], "yuv420p"
+        stream.height, stream.width, stream.pix_fmt = clip.shape[1], clip.shape[2], "yuv420p"
         for image in clip:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, "rgb24")))
         container.mux(stream.encode())
@@ -48,7 +48,7 @@ def coded(clip, crf):
 
 @cache
 def pair(crf, dx=0.0, dy=0.0, scale=1.0, forged=True):
-    """Crops of a clip and of its forgery, moved before it was encoded: at p in the one, at m(p) in the other."""
+    """Crops of a clip and of its forgery, which was moved before it was encoded."""
     middle = MIDDLE + 32
     matrix = np.array(
         [[scale, 0, middle * (1 - scale) + dx], [0, scale, middle * (1 - scale) + dy]], np.float64
