@@ -73,6 +73,8 @@ def _row(corpus: Corpus, number: int) -> dict[str, Any]:
     row = corpus.masks.slice(number, 1).to_pylist()[0]
     folder = corpus.folder_of(row["sample"])
     row["key"] = corpus.keys[row["sample"]].as_py()
+    if len(corpus.folders) > 1:
+        row["clip"] = f"{row['dataset']}/{row['clip']}"
     row["path"] = folder.path / row["shard"]
     row["prefix"] = f"{row['place']:03d}." if folder.unit == "sequence" else ""
     return row

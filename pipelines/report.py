@@ -68,6 +68,7 @@ def write_report(
             failed=[check for check in checks if not check.passed],
             figures=figures,
             headline=_headline(figures),
+            datasets=summary.count_by_dataset(corpus.samples),
             balance=_balance(made.cells),
             quality=_quality(made),
             unknown=_unknown(made),

@@ -392,7 +392,6 @@ def test_leaks_fail_above_the_limit_and_say_which(tmp_path, capsys):
         assert "youtube:straddler" in (tmp_path / "report/report.html").read_text()
 
 
-@pytest.mark.usefixtures("real_plots")
 def test_hostile_names_stay_text(tmp_path):
     hostile = "<script>alert('$x_')</script>"
     corpus = Corpus(

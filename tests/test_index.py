@@ -1,7 +1,6 @@
 import json
 import os
 import shutil
-import signal
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -14,8 +13,8 @@ from pipelines.errors import UsageError
 from pipelines.index import main
 from pipelines.publish import read_metadata, read_rows
 from schemas import Clip, Outcome
+from tests import dying_probe
 from tests.videos import numbered_frames, write_video
-from transforms.probe import watch
 
 YOUTUBE, FAKES = "original_sequences/youtube", "manipulated_sequences"
 ONE = ["--direct_num_workers=1"]
@@ -222,16 +221,8 @@ def test_an_interrupted_run_continues(tree, tmp_path, monkeypatch):
     assert len(read(out)[0]) == 24
 
 
-def watch_or_die(path):
-    if path.endswith("c40/videos/001.mp4"):
-        os.kill(os.getpid(), signal.SIGSEGV)
-    if path.endswith("c40/videos/002.mp4"):
-        raise TypeError("a bug")
-    yield from watch(path)
-
-
 def test_a_decoder_that_crashes_costs_one_clip(tree, tmp_path, monkeypatch):
-    monkeypatch.setattr(pipelines.probing, "watch", watch_or_die)
+    monkeypatch.setattr(pipelines.probing, "watch", dying_probe.watch)
     assert index(tree, tmp_path / "clips.parquet") == 3
     clips, outcomes = read(tmp_path / "clips.parquet")
     assert bad(outcomes) == {

@@ -116,10 +116,7 @@ def test_the_repaired_split_moves_what_shares_a_video():
         sides[fake("010_011")] == sides[fake("011_010")] == sides[real("011")] == sides[real("004")] == "val"
     )
     assert sides[real("000")] == "train"
-    assert [note.split(",")[0] for note in repaired.notes] == [
-        "repaired: 010 goes from train to val",
-        "repaired: 011 goes from train to val",
-    ]
+    assert repaired.notes == ("repaired: 010, 011 go from train to val, because of YouTube video video4",)
 
 
 @pytest.mark.parametrize("split", ["official", "repaired"])

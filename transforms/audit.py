@@ -245,8 +245,9 @@ def summarise(
             "Run the shard stage again; it rebuilds what does not match its plan.",
         ),
         "integrity": (
-            f"{shards:,} shards read to their end"
-            + (f", findings in {bad:,} place{'s' * (bad > 1)}" if bad else ""),
+            f"{shards:,} shards read, findings in {bad:,} place{'s' * (bad > 1)}"
+            if bad
+            else f"{shards:,} shards read to their end, nothing wrong",
             "Restore the shards (dvc checkout), or run the shard stage again, then audit again.",
         ),
         "leaks": (

@@ -71,7 +71,9 @@ class DifferenceModel:
     The rule: log energy of the smoothed difference, less the energy that codec noise has at this texture
     outside the face; then the region (a closed contour by dynamic programming; where it does not fit, a
     region of any topology by total variation) that best separates forged from real by likelihood ratios
-    learnt from the clip itself. The method is this project's; see `docs/`.
+    learnt from the clip itself. Without codec noise: what changed at all, cut back to a tenth of opacity.
+
+    Source: this project's own; `benchmarks/mask_truth.py` measures it.
 
     Attributes:
       lossless: True where the pair carries no codec noise.

@@ -102,6 +102,10 @@ def _rows(axes: Any, names: Sequence[str]) -> None:
     axes.grid(axis="x")
 
 
+def _title(text: str, rows: Sequence[Any]) -> str:
+    return text if len(rows) <= _MOST_ROWS else f"{text}, first {_MOST_ROWS} of {len(rows)}"
+
+
 def _height(rows: int, each: float) -> float:
     return 0.95 + each * max(2, rows)
 
@@ -155,14 +159,15 @@ def _stacked(
 
 def plot_balance(cells: Sequence[Cell], scheme: Scheme) -> bytes:
     """Samples of every method, by split."""
-    methods = list(dict.fromkeys(cell.method for cell in cells))[:_MOST_ROWS]
+    every = list(dict.fromkeys(cell.method for cell in cells))
+    methods = every[:_MOST_ROWS]
     splits = [*SPLITS, *sorted({cell.split for cell in cells} - set(SPLITS))]
     series = []
     for split, colour in zip(splits, scheme.series, strict=False):
         sums = [sum(c.samples for c in cells if (c.method, c.split) == (method, split)) for method in methods]
         if any(sums):
             series.append((split, colour, sums))
-    return _stacked(methods, series, "Samples by split", scheme)
+    return _stacked(methods, series, _title("Samples by split", every), scheme)
 
 
 def plot_kinds(kinds: Sequence[Kinds], scheme: Scheme) -> bytes:
@@ -175,13 +180,14 @@ def plot_kinds(kinds: Sequence[Kinds], scheme: Scheme) -> bytes:
         for name, colour in [*colours, ("unknown", scheme.none)]
     ]
     labels = [f"{_name(row.method)} {row.compression}" for row in rows]
-    return _stacked(labels, series, "Mask kinds of fakes", scheme, share=True, each=0.19)
+    return _stacked(labels, series, _title("Mask kinds of fakes", kinds), scheme, share=True, each=0.19)
 
 
 def plot_spread(spreads: Sequence[Spread], figure: str, scheme: Scheme) -> bytes:
     """One figure by method and compression: median, middle half, and 5% to 95%."""
     rows = [spread for spread in spreads if spread.figure == figure]
-    methods = sorted({spread.method for spread in spreads})[:_MOST_ROWS]
+    every = sorted({spread.method for spread in spreads})
+    methods = every[:_MOST_ROWS]
     compressions = sorted({spread.compression for spread in spreads}, key=lambda c: (compression_rank(c), c))
 
     def paint(axes: Any) -> None:
@@ -219,7 +225,7 @@ def plot_spread(spreads: Sequence[Spread], figure: str, scheme: Scheme) -> bytes
         else:
             right = max(axes.get_xlim()[1], _LEAST_RANGE.get(figure, 0))
             axes.set_xlim(-0.02 * right, right)
-        _head(axes, TITLES[figure], 6)
+        _head(axes, _title(TITLES[figure], every), 6)
         if not methods:
             _empty(axes, "no known masks")
 

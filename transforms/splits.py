@@ -31,9 +31,9 @@ class Lists:
 
 @dataclass(frozen=True)
 class Move:
-    """An id that the repaired split moves, and the origin (such as a YouTube video) because of which."""
+    """Ids that the repaired split moves, and the origin (such as a YouTube video) because of which."""
 
-    id: str
+    ids: tuple[str, ...]
     before: Split
     after: Split
     origin: str
@@ -64,7 +64,7 @@ def repair(lists: Lists, origins: Mapping[str, str]) -> tuple[Lists, list[Move]]
     set is in the repaired one, and nobody trains on what is officially held out.
 
     Returns:
-      The lists, and what moved, by id.
+      The lists, and what moved, sorted.
     """
     sets = [(f"id:{first}", f"id:{second}") for first, second in lists.pairs]
     sets += [(f"id:{one}", f"origin:{origins[one]}") for one in lists.ids if one in origins]
@@ -75,11 +75,11 @@ def repair(lists: Lists, origins: Mapping[str, str]) -> tuple[Lists, list[Move]]
         side[name] = max(side.get(name, split), split, key=SPLITS.index)
     ids = {one: side[component[f"id:{one}"]] for one in lists.ids}
     asking = {component[f"origin:{origin}"]: origin for origin in straddlers(lists, origins)}
-    moves = [
-        Move(one, lists.ids[one], split, asking[component[f"id:{one}"]])
-        for one, split in sorted(ids.items())
-        if split != lists.ids[one]
-    ]
+    moved: dict[tuple[Split, Split, str], list[str]] = {}
+    for one, split in sorted(ids.items()):
+        if split != lists.ids[one]:
+            moved.setdefault((lists.ids[one], split, asking[component[f"id:{one}"]]), []).append(one)
+    moves = [Move(tuple(members), *why) for why, members in moved.items()]
     return Lists(ids, lists.pairs), moves
 
 

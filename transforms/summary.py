@@ -94,6 +94,18 @@ def cross_tabulate(samples: pa.Table) -> list[Cell]:
     )
 
 
+def count_by_dataset(samples: pa.Table) -> list[tuple[str, list[tuple[str, int]], int]]:
+    """Each dataset's samples, by split and in all."""
+    rows = samples.group_by(["dataset", "split"]).aggregate([([], "count_all")]).to_pylist()
+    found: dict[str, dict[str, int]] = {}
+    for row in rows:
+        found.setdefault(row["dataset"], {})[row["split"]] = row["count_all"]
+    return [
+        (name, [(split, splits.get(split, 0)) for split in SPLITS], sum(splits.values()))
+        for name, splits in sorted(found.items())
+    ]
+
+
 def compression_order(compression: str) -> tuple[int, str]:
     """Sorts compressions, best first."""
     return compression_rank(compression), compression

@@ -274,9 +274,10 @@ def _sides(dataset: str, listing: Listing, params: DatasetParams, videos: Sequen
         lists, moves = repair(lists, origins)
         here = {one for video in videos for one in (video.target, video.source)}
         notes += [
-            f"repaired: {move.id} goes from {move.before} to {move.after}, with YouTube video {move.origin}"
+            f"repaired: {', '.join(move.ids)} go from {move.before} to {move.after}, because of YouTube "
+            f"video {move.origin}"
             for move in moves
-            if move.id in here
+            if here & {*move.ids}
         ]
     splits = {
         stem: lists.of(video.target, video.source)
