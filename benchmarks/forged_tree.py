@@ -2,8 +2,8 @@
 
   python -m benchmarks.forged_tree --clips FOLDER --out FOLDER [--frames 60]
 
-FOLDER holds .mp4 files of one face each. Sorted by name they become ids 000, 001, ...; neighbours become pairs; of
-five pairs, three train, one validates and one tests. Known alpha is kept in `alpha/<method>/<name>.npz`.
+FOLDER holds .mp4 files of one face each. Sorted by name they become ids 000, 001, ...; neighbours are pairs:
+of five, three train, one validates and one tests. Known alpha is kept in `alpha/<method>/<name>.npz`.
 """
 
 import argparse

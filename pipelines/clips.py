@@ -71,8 +71,8 @@ def reference_clip(clips: Sequence[Clip]) -> Clip:
 def versions(clips: Sequence[Clip]) -> dict[str, tuple[Clip, ...]]:
     """The clips of a group by what they show: versions of one clip at several compressions, best first.
 
-    Two clips are versions of each other if they have the same method and file name, and no other clip of their
-    compression has.
+    Two clips are versions of each other if they have the same method and file name, and no other clip of
+    their compression has.
     """
     found: dict[str, list[Clip]] = {}
     for clip in sorted(clips, key=lambda clip: (compression_rank(clip.compression), clip.clip)):

@@ -1,7 +1,7 @@
 """Running builders over units of work with Beam: the one graph that every stage shares.
 
-`Create(units) | key | GroupByKey | Build`: descriptors are shuffled, never pixels; a builder commits its result
-with a sidecar, so that a unit that is run again (a retry, a duplicate, a rerun) changes nothing.
+`Create(units) | key | GroupByKey | Build`: descriptors are shuffled, never pixels; a builder commits its
+result with a sidecar, so that a unit that is run again (a retry, a duplicate, a rerun) changes nothing.
 """
 
 import contextlib
@@ -142,7 +142,7 @@ def run(
 
 @contextlib.contextmanager
 def _captured_stderr() -> Iterator[TextIO]:
-    """Keep what Beam's workers say about themselves for the case that the run fails; gives the real stderr."""
+    """Keep what Beam's workers say for the case that the run fails; gives the real stderr."""
     sys.stderr.flush()
     real = os.dup(2)
     with tempfile.TemporaryFile() as captured, os.fdopen(real, "w") as log:

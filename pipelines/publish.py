@@ -1,4 +1,4 @@
-"""Publishing: the only module that puts results in place. Local files; a result is seen whole or not at all."""
+"""Publishing: the only module that puts results in place. A result is seen whole or not at all."""
 
 import contextlib
 import fcntl
@@ -91,7 +91,7 @@ def read_rows(path: Path, cls: type[Any]) -> list[Any]:
         raise UsageError(
             f"{path}: not a readable Parquet file ({error}); remove it and run its stage again"
         ) from None
-    expected = arrow_schema(cls)
+    expected: pa.Schema = arrow_schema(cls)
     if not table.schema.equals(expected, check_metadata=False):
         missing = sorted(set(expected.names) ^ set(table.schema.names)) or "types"
         raise UsageError(

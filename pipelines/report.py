@@ -15,7 +15,7 @@ from pipelines.corpus import Corpus
 from pipelines.errors import UsageError
 from pipelines.pictures import example_pictures, worst_pictures
 from pipelines.remedies import remedy
-from pipelines.shard_folder import ShardFolder
+from pipelines.shard_folder import ShardFolder, image_member
 from schemas.leak import Leak
 from schemas.params import Params
 from transforms import plots, summary
@@ -82,7 +82,7 @@ def write_report(
             max_leaks=params.audit.max_leaks,
             shards=_shards(corpus),
             terms=[(folder.dataset, folder.terms) for folder in corpus.folders],
-            reading=[_reading(folder) for folder in corpus.folders],
+            reading=[(folder, *_reading(folder)) for folder in corpus.folders],
             findings_shown=_FINDINGS_SHOWN,
             light=plots.LIGHT,
             dark=plots.DARK,
@@ -265,15 +265,15 @@ def _shards(corpus: Corpus) -> dict[str, Any]:
     }
 
 
-def _reading(folder: ShardFolder) -> tuple[str, str, str]:
-    """Dataset, a brace pattern of the first split's shards, and what a sample is."""
+def _reading(folder: ShardFolder) -> tuple[str, str]:
+    """A brace pattern of the first split's shards, and the name of a sample's (first) image."""
     urls = sorted((entry.url for entry in folder.entries), key=lambda url: (_split_of(url), url))
     first = urls[0] if urls else "train/example-000000.tar"
     same = [url for url in urls if _split_of(url) == _split_of(first)]
     numbers = [match[0] for url in same if (match := _NUMBER.search(url))]
     if len(numbers) > 1 and len(numbers) == int(numbers[-1]) - int(numbers[0]) + 1:
-        return folder.dataset, _NUMBER.sub(f"{{{numbers[0]}..{numbers[-1]}}}", first), folder.unit
-    return folder.dataset, first, folder.unit
+        first = _NUMBER.sub(f"{{{numbers[0]}..{numbers[-1]}}}", first)
+    return first, image_member(folder)
 
 
 def _split_of(url: str) -> int:

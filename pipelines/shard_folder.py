@@ -1,5 +1,6 @@
 """A folder of shards as the shard stage leaves it: reading what stands beside the tars."""
 
+import contextlib
 import json
 import tarfile
 from collections.abc import Iterable
@@ -21,6 +22,7 @@ from schemas.plan import PlannedClip
 from schemas.sample import Sample, SequenceSample
 from transforms.audit import CATEGORIES, COLUMNS
 from transforms.verify import LARGEST_MEMBER, ShardEntry
+from transforms.verify_sample import IMAGES
 
 KIND = "wids-shard-index-v1"
 RECORDS: dict[str, type] = {"frame": Sample, "sequence": SequenceSample}
@@ -191,18 +193,29 @@ def index_dataset(folder: ShardFolder) -> ds.Dataset:
     return ds.dataset(folder.path / "index.parquet", format="parquet")
 
 
+def image_member(folder: ShardFolder) -> str:
+    """What follows the key's dot in the name of a sample's (first) image."""
+    for entry in folder.entries:
+        with (
+            contextlib.suppress(tarfile.TarError, OSError, EOFError),
+            tarfile.open(folder.path / entry.url) as tar,
+        ):
+            for info in tar:
+                suffix = info.name.partition(".")[2]
+                if suffix.endswith(IMAGES) and "mask" not in suffix:
+                    return suffix
+    return "jpg" if folder.unit == "frame" else "000.jpg"
+
+
 def read_members(path: Path, keys: Iterable[str]) -> dict[str, dict[str, bytes]]:
     """Members of some samples of a shard, by key and suffix; what cannot be read is left out."""
     wanted, found = set(keys), {}  # type: ignore[var-annotated]
-    try:
-        with tarfile.open(path, "r:") as tar:
-            for info in tar:
-                key, _, suffix = info.name.partition(".")
-                if key in wanted and info.size <= LARGEST_MEMBER:
-                    file = tar.extractfile(info)
-                    found.setdefault(key, {})[suffix] = b"" if file is None else file.read()
-                elif len(found) == len(wanted):
-                    break
-    except (tarfile.TarError, OSError, EOFError):
-        pass
+    with contextlib.suppress(tarfile.TarError, OSError, EOFError), tarfile.open(path, "r:") as tar:
+        for info in tar:
+            key, _, suffix = info.name.partition(".")
+            if key in wanted and info.size <= LARGEST_MEMBER:
+                file = tar.extractfile(info)
+                found.setdefault(key, {})[suffix] = b"" if file is None else file.read()
+            elif len(found) == len(wanted):
+                break
     return found

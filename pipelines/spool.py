@@ -12,7 +12,7 @@ _IN_MEMORY = 48 << 20
 
 
 class ByteSpool:
-    """Appended byte strings, read back in any order. Its file has no name, so a killed process leaves nothing.
+    """Byte strings, read back in any order. Its file has no name: a killed process leaves nothing.
 
     Args:
       folder: where the file goes.

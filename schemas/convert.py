@@ -38,7 +38,6 @@ def _arrow_fields(cls: type) -> list[pa.Field]:
     return [pa.field(field.name, *_arrow_type(hints[field.name])) for field in dataclasses.fields(cls)]
 
 
-@functools.cache
 def arrow_schema(cls: type) -> pa.Schema:
     """The pyarrow schema of a schema dataclass: Literals are strings, tuples lists, dataclasses structs.
 

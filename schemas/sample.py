@@ -30,7 +30,7 @@ class MaskQuality:
     Attributes:
       score: 0 (do not use) to 1 (certain); 1 for masks that are right by definition.
       noise: codec noise of the pair outside the face, mean absolute luma difference, 0 to 255.
-      snr: mean log-energy of the difference inside the mask over that outside, in nepers; what the gate tests.
+      snr: mean log-energy of the difference inside the mask over that outside, in nepers; the gate tests it.
       area: share of the crop that is masked, 0 to 1.
       official_iou: intersection over union with the dataset's own mask, 0 to 1.
       temporal_iou: intersection over union with the group's previous chosen frame, 0 to 1.

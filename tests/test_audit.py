@@ -2,8 +2,8 @@ import json
 import re
 import shutil
 import tarfile
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import get_args
 
 import cv2
@@ -129,9 +129,9 @@ def test_report_stands_alone_and_answers_what_a_person_asks(shards, tmp_path):
 
 def test_the_snippet_of_the_report_reads_a_shard(shards):
     folder = read_folder(shards)
-    _, pattern, _ = report._reading(folder)
+    pattern, image = report._reading(folder)
     (sample, *_) = wds.WebDataset(str(shards / pattern), shardshuffle=False).decode("rgb8")
-    assert sample["jpg"].shape == sample["mask.png"].shape == (64, 64, 3)
+    assert sample[image].shape == sample["mask.png"].shape == (64, 64, 3)
     assert sample["json"]["key"] == sample["__key__"]
 
 
@@ -634,12 +634,12 @@ def test_numbers_for_people():
     ]
 
 
-def test_shard_patterns_have_no_gaps():
-    entries = [SimpleNamespace(url=f"train/d-train-{n:06d}.tar") for n in range(12)]
-    folder = SimpleNamespace(dataset="d", unit="frame", entries=entries)
-    assert report._reading(folder)[1] == "train/d-train-{000000..000011}.tar"
+def test_shard_patterns_have_no_gaps(made):
+    folder = read_folder(made)
+    entries = [replace(folder.entries[0], url=f"train/d-train-{n:06d}.tar") for n in range(12)]
+    assert report._reading(replace(folder, entries=entries))[0] == "train/d-train-{000000..000011}.tar"
     del entries[3]
-    assert report._reading(folder)[1] == "train/d-train-000000.tar"
+    assert report._reading(replace(folder, entries=entries)) == ("train/d-train-000000.tar", "jpg")
 
 
 @pytest.mark.usefixtures("real_plots")

@@ -28,7 +28,9 @@ def samples(tar) -> dict[str, dict[str, bytes]]:
     with tarfile.open(tar) as reader:
         for member in reader:
             key, _, extension = member.name.partition(".")
-            found.setdefault(key, {})[extension] = reader.extractfile(member).read()
+            file = reader.extractfile(member)
+            assert file is not None
+            found.setdefault(key, {})[extension] = file.read()
     return found
 
 

@@ -9,7 +9,7 @@ import yaml
 from pipelines import index, shard, track
 
 # A part of the demo corpus that is quick to build: feathered swaps, mouths, and a method with shorter fakes.
-PARAMS = {
+PARAMS: dict[str, dict] = {
     "datasets": {
         "demo": {
             "layout": "faceforensics",

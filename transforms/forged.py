@@ -15,7 +15,8 @@ def forged_energy(
     """Mean absolute difference between real and fake in each face's box, frame by frame.
 
     Args:
-      real, fake: clips of one size.
+      real: path of the real clip.
+      fake: path of a fake of the same picture size.
       frames: increasing; those past the end of either clip are left out.
       boxes: (frames, faces, 4), x0, y0, x1, y1 in pixels; NaN where a face is not in a frame.
 

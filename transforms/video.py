@@ -53,9 +53,13 @@ class Video:
         if not 0 <= index < len(self):
             raise ClipError("decode_error", f"{self._path}: frame {index} of {len(self)} was asked for")
         try:
-            return self._reader[index].asnumpy()
+            frame = self._reader[index].asnumpy()
         except (decord.DECORDError, RuntimeError) as error:
             raise ClipError("decode_error", f"{self._path}: frame {index}: {_first_line(error)}") from None
+        if frame.ndim != 3 or frame.shape[2] != 3:
+            # decord does this to rotated pictures of less than about 100 pixels.
+            raise ClipError("decode_error", f"{self._path}: frame {index}: shape {frame.shape}, not RGB")
+        return frame
 
 
 def _first_line(error: Exception) -> str:
