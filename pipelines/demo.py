@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from multiprocessing import get_context
@@ -21,6 +21,7 @@ from tqdm import tqdm
 from pipelines.demo_clips import CRF, METHODS, make_clips, start_worker
 from pipelines.demo_plan import DemoParams, plan, splits, youtube_videos
 from pipelines.errors import UsageError
+from pipelines.isolation import Isolated
 from transforms.synthetic import Portrait
 
 # To be raised when the same parameters give another corpus.
@@ -118,8 +119,6 @@ def _write(folder: Path, params: DemoParams, processes: int) -> None:
     jobs = plan(params, folder)
     portrait = read_portrait()
     total = sum(1 + len(job.fakes) for job in jobs)
-    # For the processes to come: one thread each, or they wait for one another at every small matrix.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     with (
         ProcessPoolExecutor(
             min(processes, len(jobs)), get_context("spawn"), initializer=start_worker, initargs=(portrait,)
@@ -137,7 +136,16 @@ def _write(folder: Path, params: DemoParams, processes: int) -> None:
 
 def read_portrait() -> Portrait:
     """The portrait that everyone in the corpus is made from, with its mesh and matte."""
-    # Imported here: worker processes import this module, and need neither.
+    child = Isolated(timeout=120)  # MediaPipe is large, and talks to stderr.
+    try:
+        (portrait,) = child.iterate(portraits)
+    finally:
+        child.close()
+    return portrait
+
+
+def portraits() -> Iterator[Portrait]:
+    """What `read_portrait` gives, as a generator of one item."""
     from mediapipe.python.solutions import selfie_segmentation
 
     from transforms.faces import FaceFinder
@@ -147,7 +155,7 @@ def read_portrait() -> Portrait:
     with selfie_segmentation.SelfieSegmentation(model_selection=0) as segmentation:
         matte = segmentation.process(image).segmentation_mask
     image, matte = np.ascontiguousarray(image[:340, :460]), matte[:340, :460]
-    return Portrait(image, _cut_out(image, matte), points)
+    yield Portrait(image, _cut_out(image, matte), points)
 
 
 def _cut_out(image: np.ndarray, matte: np.ndarray) -> np.ndarray:
@@ -229,4 +237,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # By its name, so that child processes find its functions.
+    sys.exit(importlib.import_module("pipelines.demo").main())

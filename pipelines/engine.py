@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TextIO
 
 import apache_beam as beam
+import cv2
 from apache_beam.metrics import Metrics
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 from tqdm import tqdm
@@ -58,6 +59,7 @@ class _BuildKey(beam.DoFn):
         self._builder = builder
 
     def setup(self) -> None:
+        cv2.setNumThreads(1)
         self._builder.setup()
 
     def process(self, element: tuple[str, Iterable[Any]]) -> Iterator[Outcome]:

@@ -13,6 +13,8 @@ from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Any
 
+import cv2
+
 from transforms.errors import ClipError
 
 _ITEM, _END, _CLIP_ERROR, _ERROR = range(4)
@@ -141,6 +143,7 @@ def _main() -> None:
     descriptor, memory = int(sys.argv[1]), int(sys.argv[2])
     if memory:
         resource.setrlimit(resource.RLIMIT_DATA, (memory << 20, memory << 20))
+    cv2.setNumThreads(1)
     sys.path[:] = [entry for entry in sys.path if entry and Path(entry).exists()]
     with Connection(descriptor) as connection, contextlib.suppress(BrokenPipeError, KeyboardInterrupt):
         _serve(connection)

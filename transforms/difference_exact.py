@@ -6,12 +6,12 @@ import numpy.typing as npt
 
 from transforms.difference_noise import BoolMap, FloatMap
 
-_SIGMA = 0.7
+_SIGMA = 0.5
 _LEAST, _MOST = 0.6, 2.0
 _CLOSE = 9
 _SPECK = 30
-_OPACITY = 0.15
-_BACK = 3
+_OPACITY = 0.2
+_BACK = 4
 _DEPTH = 24
 _DETAIL = 1.0
 
@@ -82,7 +82,7 @@ def feather(lumas: list[tuple[FloatMap, FloatMap]], regions: list[BoolMap]) -> f
     A blend (1 - a) real + a new lets the real picture's fine texture through by 1 - a, and the new picture's
     does not correlate with it. So the slope of the fake's fine texture on the real's, pooled over the clip
     at each depth below the outline, is 1 - a. The same face rendered again does correlate, so that its
-    opacity is underestimated: hence 0.15 is looked for and three pixels are given back.
+    opacity is underestimated: hence 0.2 is looked for and four pixels are given back.
 
     Args:
       lumas: per frame, (WORK, WORK) float32 luma of real and fake.
