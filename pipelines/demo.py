@@ -1,6 +1,7 @@
 """The demo corpus: forgeries with a known alpha in FaceForensics++'s layout, made from what we depend on."""
 
 import argparse
+import importlib
 import json
 import os
 import shutil
