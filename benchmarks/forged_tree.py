@@ -8,42 +8,31 @@ of five, three train, one validates and one tests. Known alpha is kept in `alpha
 
 import argparse
 import json
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
-from fractions import Fraction
 from multiprocessing import get_context
 from pathlib import Path
 
-import av
+import cv2
 import numpy as np
 from tqdm import tqdm
 
+from pipelines.demo_clips import CRF, write_video
 from transforms.faces import FaceFinder
 from transforms.forgery import Face, forge
 from transforms.video import Video
 
 METHODS = {"Deepfakes": "swap", "Face2Face": "expression", "FaceSwap": "hard_swap", "NeuralTextures": "mouth"}
-CRF = {"raw": 0, "c23": 23, "c40": 40}
 
 
-def write_video(path: Path, frames: list[np.ndarray], crf: int, fps: int = 25) -> None:
-    """Write (height, width, 3) uint8 RGB frames as H.264, yuv420p, one thread."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=Fraction(fps))
-        stream.height, stream.width = frames[0].shape[:2]
-        stream.pix_fmt = "yuv420p"
-        stream.thread_count = 1
-        stream.options = {"crf": str(crf), "threads": "1"}
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())
+def _planes(frames: Iterable[np.ndarray]) -> list[np.ndarray]:
+    return [cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2YUV_I420) for frame in frames]
 
 
 def _through_yuv(frame: np.ndarray) -> np.ndarray:
     """What is left of a frame after 4:2:0: real and fake then differ outside alpha by rounding at most."""
     even = frame[: frame.shape[0] // 2 * 2, : frame.shape[1] // 2 * 2]
-    video = av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24").reformat(format="yuv420p")
-    return video.to_ndarray(format="rgb24")
+    return cv2.cvtColor(_planes([even])[0], cv2.COLOR_YUV2RGB_I420)
 
 
 def _load(path: Path, count: int) -> tuple[list[np.ndarray], list[Face]]:
@@ -65,7 +54,12 @@ def _make(out: Path, pair: tuple[tuple[str, Path], tuple[str, Path]], count: int
         frames, faces = loaded[target]
         donor_frames, donor_faces = loaded[source]
         for compression, crf in CRF.items():
-            write_video(out / f"original_sequences/youtube/{compression}/videos/{target}.mp4", frames, crf)
+            write_video(
+                out / f"original_sequences/youtube/{compression}/videos/{target}.mp4",
+                _planes(frames),
+                25,
+                crf,
+            )
         for method, family in METHODS.items():
             made = [
                 forge(
@@ -83,9 +77,9 @@ def _make(out: Path, pair: tuple[tuple[str, Path], tuple[str, Path]], count: int
             name = f"{target}_{source}"
             folder = out / "manipulated_sequences" / method
             for compression, crf in CRF.items():
-                write_video(folder / compression / "videos" / f"{name}.mp4", fakes, crf)
+                write_video(folder / compression / "videos" / f"{name}.mp4", _planes(fakes), 25, crf)
             regions = [np.repeat(((alpha > 0.1) * np.uint8(255))[..., None], 3, 2) for alpha in alphas]
-            write_video(folder / "masks/videos" / f"{name}.mp4", regions, 23)
+            write_video(folder / "masks/videos" / f"{name}.mp4", _planes(regions), 25, 23)
             kept = out / "alpha" / method / f"{name}.npz"
             kept.parent.mkdir(parents=True, exist_ok=True)
             np.savez_compressed(kept, alpha=(alphas * 255).round().astype(np.uint8))
