@@ -168,7 +168,7 @@ def _progress(keys: Sequence[str], label: str, done: Callable[[str], bool], log:
 
     def watch() -> None:
         waiting, start, said = list(keys), time.monotonic(), 0.0
-        with tqdm(total=len(keys), desc=label, unit="", file=log, disable=not terminal) as bar:
+        with tqdm(total=len(keys), desc=label, unit=" result", file=log, disable=not terminal) as bar:
             while True:
                 last = finished.wait(0.5)
                 still = [key for key in waiting if not done(key)]

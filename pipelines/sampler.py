@@ -244,7 +244,7 @@ class GroupSampler:
             "source": clip.source,
             "track": window.track,
             "size": self._params.crop.size,
-            "mask_from": masks.compression if masks and set(kinds) - {"official", "unknown"} else None,
+            "mask_from": masks.compression if masks and self._params.mask.train != "official" else None,
             "plan_digest": self._digest,
         }
         each: list[tuple[str, Sequence]] = [

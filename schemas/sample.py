@@ -56,7 +56,7 @@ class SampleBase:
       dataset, group, clip, label, method, compression, split, target, source: as in `Clip`.
       track: number of the face in its group.
       size: edge of the crop in pixels.
-      mask_from: compression the mask was measured on; None where it was not measured.
+      mask_from: compression the mask was measured on (and found unknown, perhaps); None where none was.
       plan_digest: of this group's inputs, the parameters that matter and the stage's version.
     """
 
