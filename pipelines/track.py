@@ -122,7 +122,7 @@ class TrackBuilder:
         ]
         if not tracks:
             raise _nothing(path, options, observations)
-        if len(tracks) > options.max_faces:
+        if len(tracks) > 1:
             tracks = self._most_forged(group, path, tracks)[: options.max_faces]
         rows = [
             row
