@@ -4,6 +4,7 @@ import argparse
 import importlib
 import os
 import shlex
+import signal
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -75,6 +76,9 @@ def run_main(module: str) -> None:
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(USAGE)
+    except BrokenPipeError:  # whoever read our output has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
     except KeyboardInterrupt:
         print("interrupted; a rerun continues from here", file=sys.stderr)
         sys.stderr.flush()

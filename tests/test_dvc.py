@@ -1,0 +1,77 @@
+"""The stages under DVC, as `dvc repro` runs them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.work import PARAMS, stamps
+
+ROOT = Path(__file__).parents[1]
+
+
+def dvc(folder: Path, *arguments: str) -> str:
+    environment = {**os.environ, "DVC_NO_ANALYTICS": "1", "BEAM_ARGS": "--direct_num_workers=1"}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def project(demo_corpus, tmp_path):
+    for name in ("pipelines", "schemas", "transforms", "dvc.yaml"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc/config").write_text(
+        (ROOT / ".dvc/config").read_text().replace("[core]", "[core]\n    no_scm = true")
+    )
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    methods = {"methods": ["Deepfakes"], "compressions": ["raw"], "unlisted_split": ""}
+    params["datasets"] = {"demo": {**PARAMS["datasets"]["demo"], "root": str(demo_corpus), **methods}}
+    params["frames"]["count"] = 2
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    return tmp_path
+
+
+def test_repro_builds_all_once_and_a_mask_parameter_detects_nothing_again(project):
+    dvc(project, "repro", "audit@demo")
+    assert (project / "work/demo/report/report.html").exists()
+    assert "up to date" in dvc(project, "status", "--with-deps", "audit@demo")
+    assert "Running stage" not in dvc(project, "repro", "audit@demo")
+
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params["mask"]["gate"] = 1.5
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    status = dvc(project, "status", "--with-deps", "audit@demo")
+    assert "shard@demo" in status
+    assert "track@demo" not in status
+    before = stamps(project / "work/demo/tracks")
+    said = dvc(project, "repro", "audit@demo")
+    assert "Running stage 'shard@demo'" in said
+    assert "Running stage 'track@demo'" not in said
+    assert stamps(project / "work/demo/tracks") == before
+    assert "up to date" in dvc(project, "status", "--with-deps", "audit@demo")
+    assert "samples" in dvc(project, "metrics", "show")
+
+
+def test_params_yaml_states_the_defaults():
+    import dataclasses
+
+    from pipelines.params import read_params
+    from schemas.params import Params
+
+    written, defaults = read_params(ROOT / "params.yaml"), Params(datasets={})
+    for field in dataclasses.fields(Params):
+        if field.name != "datasets":
+            assert getattr(written, field.name) == getattr(defaults, field.name), field.name
