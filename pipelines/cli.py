@@ -80,8 +80,7 @@ def run_main(module: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
     except KeyboardInterrupt:
-        print("interrupted; a rerun continues from here", file=sys.stderr)
-        sys.stderr.flush()
+        print("interrupted; a rerun continues from here", flush=True)
         os._exit(130)  # Beam's worker threads would keep the process alive.
 
 

@@ -149,15 +149,20 @@ def _captured_stderr() -> Iterator[TextIO]:
     real = os.dup(2)
     with tempfile.TemporaryFile() as captured, os.fdopen(real, "w") as log:
         os.dup2(captured.fileno(), 2)
+        restore = True
         try:
             yield log
+        except KeyboardInterrupt:
+            restore = False  # Interrupted workers and their threads print pages of tracebacks.
+            raise
         except BaseException:
             captured.seek(max(0, captured.seek(0, os.SEEK_END) - _WORDS))
             log.write(captured.read().decode("utf-8", "replace"))
             raise
         finally:
             sys.stderr.flush()
-            os.dup2(real, 2)
+            if restore:
+                os.dup2(real, 2)
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ from schemas import SCHEMA_VERSION
 from schemas.clip import Split
 from schemas.convert import index_schema
 from schemas.digest import digest
+from schemas.names import encode_name
 from schemas.outcome import Outcome
 from schemas.params import Params
 from schemas.plan import PlannedClip
@@ -88,7 +89,8 @@ def shard_digest(groups: Sequence[PlannedGroup], params: Params) -> str:
 
 def shard_key(dataset: str, split: str, number: int) -> str:
     """Where a shard is, relative to the shards folder, without suffix."""
-    return f"{split}/{dataset}-{split}-{number:06d}"
+    name = encode_name(dataset)
+    return f"{split}/{name}-{split}-{number:06d}"
 
 
 def write_tables(

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import decord
 import numpy as np
 
 from transforms.errors import ClipError
@@ -31,9 +30,13 @@ class Video:
             raise ClipError("missing", f"{path}: no such file") from None
         except OSError as error:
             raise ClipError("unreadable", f"{path}: {error.strerror}") from None
+        # Imported here: it takes 370 MB, and only the process that decodes needs it.
+        import decord
+
+        self._errors = (decord.DECORDError, RuntimeError)
         try:
             self._reader = decord.VideoReader(self._path, ctx=decord.cpu(0), num_threads=1)
-        except (decord.DECORDError, RuntimeError) as error:
+        except self._errors as error:
             raise ClipError("decode_error", f"{path}: {_first_line(error)}") from None
 
     def __len__(self) -> int:
@@ -54,7 +57,7 @@ class Video:
             raise ClipError("decode_error", f"{self._path}: frame {index} of {len(self)} was asked for")
         try:
             frame = self._reader[index].asnumpy()
-        except (decord.DECORDError, RuntimeError) as error:
+        except self._errors as error:
             raise ClipError("decode_error", f"{self._path}: frame {index}: {_first_line(error)}") from None
         if frame.ndim != 3 or frame.shape[2] != 3:
             # decord does this to rotated pictures of less than about 100 pixels.
