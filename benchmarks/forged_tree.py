@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from pipelines.demo_clips import CRF, write_video
 from transforms.faces import FaceFinder
-from transforms.forgery import Face, forge
+from transforms.synthesis.forgery import Face, forge
 from transforms.video import Video
 
 METHODS = {"Deepfakes": "swap", "Face2Face": "expression", "FaceSwap": "hard_swap", "NeuralTextures": "mouth"}

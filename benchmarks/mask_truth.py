@@ -23,9 +23,9 @@ from scipy.stats import spearmanr
 
 from benchmarks.mask_truth_clips import CRFS, TUNING, Pair, RealClip, load, pairs
 from benchmarks.mask_truth_hard import HARD
-from transforms.difference import DifferenceModel
-from transforms.forgery import FAMILIES
+from transforms.difference.model import DifferenceModel
 from transforms.masks import dffd, iou, ssim
+from transforms.synthesis.forgery import FAMILIES
 
 SSIM_CUT = 0.4 * 255
 COVERAGES = (0.5, 0.75, 0.9, 1.0)

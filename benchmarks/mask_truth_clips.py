@@ -14,10 +14,10 @@ from benchmarks.mask_truth_hard import HARD, forge_hard
 from schemas.params import CropParams
 from transforms.alignment import apply, crop_to_frame, invert
 from transforms.crops import warp
-from transforms.difference import CropShapes
+from transforms.difference.model import CropShapes
 from transforms.faces import FaceFinder
-from transforms.forgery import FAMILIES, Face, forge
 from transforms.mesh import FACE_OVAL, LIPS_OUTER, five_points
+from transforms.synthesis.forgery import FAMILIES, Face, forge
 
 Frames = npt.NDArray[np.uint8]
 

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from transforms.forgery import Face, forge
 from transforms.mesh import FACE_OVAL, LEFT_EYE, LIPS_OUTER, RIGHT_EYE
+from transforms.synthesis.forgery import Face, forge
 
 HARD = ("box", "parts", "occluded", "weak")
 
@@ -20,7 +20,7 @@ def forge_hard(
     phase: float,
     seed: int,
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
-    """As `transforms.forgery.forge`, for the families in `HARD`.
+    """As `transforms.synthesis.forgery.forge`, for the families in `HARD`.
 
     box: a hard square 1.1 times the face's height (it covers half of the background in the crop), the swapped
     face inside, its surround slightly moved and blurred, as an autoencoder gives it back. parts: eyes and

@@ -16,8 +16,9 @@ from pipelines.verification import find_pending, plan, verify_all
 from schemas.finding import Finding
 from schemas.leak import Leak
 from schemas.params import Params
-from transforms import audit
-from transforms.findings import Findings
+from transforms.audit import checks
+from transforms.audit.checks import Check
+from transforms.audit.findings import Findings
 from transforms.leaks import leaks
 
 # Raise it when the report changes for the same shards: DVC then audits again.
@@ -38,8 +39,10 @@ def compare(folder: ShardFolder, corpus: Corpus, number: int) -> list[Finding]:
     """What is wrong between the files of one folder, without its tars."""
     where = folder.dataset
     samples = corpus.samples_of(number)
-    found = [*audit.check_balance(where, folder.clips, folder.plan, folder.outcomes, folder.entries, samples)]
-    found += audit.check_counts(where, corpus.masks_of(number))
+    found = [
+        *checks.check_balance(where, folder.clips, folder.plan, folder.outcomes, folder.entries, samples)
+    ]
+    found += checks.check_counts(where, corpus.masks_of(number))
     stray = Findings(where)
     listed = {folder.path / entry.url for entry in folder.entries}
     for path in sorted(set(folder.path.rglob("*.tar")) - listed):
@@ -54,7 +57,7 @@ def compare(folder: ShardFolder, corpus: Corpus, number: int) -> list[Finding]:
         except ValueError:
             continue  # Verification reports it.
         part = index.to_table(filter=ds.field("shard") == entry.url)
-        found += audit.check_rows(f"{where}/{entry.url}", part, rows)
+        found += checks.check_rows(f"{where}/{entry.url}", part, rows)
     return found
 
 
@@ -65,7 +68,7 @@ def run_stage(
     retry_failed: bool = False,
     reverify: bool = False,
     beam_args: Sequence[str] = (),
-) -> list[audit.Check]:
+) -> list[Check]:
     """Verify, check, and write the report; returns the checks."""
     units = plan(folders)
     with publish.exclusive(out):
@@ -74,16 +77,16 @@ def run_stage(
         corpus = load_corpus(folders)
         for number, folder in enumerate(folders):
             found += compare(folder, corpus, number)
-        found += audit.check_keys("all datasets", corpus.keys)
+        found += checks.check_keys("all datasets", corpus.keys)
         leaked: list[Leak] = leaks(corpus.clips)
-        touched = audit.count_touched(corpus.clips, leaked)
+        touched = checks.count_touched(corpus.clips, leaked)
         outcomes = [outcome for folder in folders for outcome in folder.outcomes]
-        checks = audit.summarise(
+        verdicts = checks.summarise(
             found, outcomes, len(units), corpus.masks, leaked, touched, params.audit.max_leaks
         )
         publish.write_rows(out / "leaks.parquet", Leak, leaked)
-        write_report(out, corpus, checks, leaked, touched, params)
-    return checks
+        write_report(out, corpus, verdicts, leaked, touched, params)
+    return verdicts
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -133,7 +136,7 @@ def _dry_run(folders: Sequence[ShardFolder], out: Path, retry_failed: bool, reve
         print(f"{folder.path}: dataset {folder.dataset}, {samples:,} samples in {shards:,} shards")
     size = sum(units[key].entry.bytes for key in pending)
     print(f"would read {len(pending)} of {len(units)} shards to their end ({size:,} bytes)")
-    print(f"would check {', '.join(audit.TITLES)}")
+    print(f"would check {', '.join(checks.TITLES)}")
     print(f"would write report.html, metrics.json, leaks.parquet and plots/ into {out}")
 
 
@@ -143,7 +146,7 @@ def _say(finding: Finding) -> str:
     return f"{finding.problem}{times}{example} {finding.detail}"
 
 
-def _finish(checks: Sequence[audit.Check], out: Path) -> int:
+def _finish(checks: Sequence[Check], out: Path) -> int:
     for check in checks:
         print(f"{'pass' if check.passed else 'FAIL'} {check.name}: {check.said}")
         places: dict[str, list[Finding]] = {}

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from pipelines.shard_folder import ShardFolder, read_index_table, read_keys
 from schemas.clip import Clip
-from transforms.audit import CATEGORIES, flatten_masks
+from transforms.audit.checks import CATEGORIES, flatten_masks
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 import skimage.data
 
-from transforms.forgery import Face, forge, official_mask
-from transforms.synthetic import Person, Portrait, make_person
-from transforms.synthetic_motion import film
+from transforms.synthesis.forgery import Face, forge, official_mask
+from transforms.synthesis.motion import film
+from transforms.synthesis.people import Person, Portrait, make_person
 
 CRF = {"raw": 0, "c23": 23, "c40": 40}
 
@@ -24,9 +24,9 @@ class Method:
     """How a method of FaceForensics++ is imitated.
 
     Attributes:
-      family: as in `transforms.forgery.FAMILIES`.
+      family: as in `transforms.synthesis.forgery.FAMILIES`.
       shortest: fakes are as long as the shorter of both clips, and else as the target.
-      mask: kind of the official mask, as in `transforms.forgery.official_mask`; None where there is none.
+      mask: kind of the official mask, as in `official_mask` of that module; None where there is none.
     """
 
     family: str
@@ -51,7 +51,7 @@ class Clip:
     Attributes:
       group: "youtube" or "actors".
       name: of the file, without suffix.
-      identity: who is in it, as `transforms.synthetic.make_person` counts.
+      identity: who is in it, as `transforms.synthesis.people.make_person` counts.
       frames: its length.
       fps: its rate.
     """

@@ -18,8 +18,8 @@ from schemas.convert import arrow_schema
 from schemas.outcome import Outcome
 from schemas.params import DatasetParams, RunParams
 from schemas.sidecar import Sidecar
-from transforms.declare import declare, elect
-from transforms.layout import DatasetError, failed, load_layout
+from transforms.indexing.declare import declare, elect
+from transforms.indexing.layout import DatasetError, failed, load_layout
 
 # Clips a row group.
 _BATCH = 50_000

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pipelines.errors import UsageError
 from schemas.outcome import Outcome
-from transforms.declare import printable
-from transforms.layout import Listing, failed, is_video, skipped
+from transforms.indexing.declare import printable
+from transforms.indexing.layout import Listing, failed, is_video, skipped
 
 
 def list_root(dataset: str, root: str) -> tuple[Listing, list[Outcome]]:

@@ -10,9 +10,9 @@ import numpy as np
 
 from pipelines.corpus import Corpus
 from pipelines.shard_folder import read_members
-from transforms.audit import QUALITY
-from transforms.gallery import Image, Pick, draw_strip, pick_examples, pick_worst, why_weak
-from transforms.verify_sample import IMAGES
+from transforms.audit.checks import QUALITY
+from transforms.audit.gallery import Image, Pick, draw_strip, pick_examples, pick_worst, why_weak
+from transforms.audit.verify_sample import IMAGES
 
 _JPEG_QUALITY = 82
 # Bytes of one gallery's pictures; with base64 and both galleries the report stays under 10 MB.

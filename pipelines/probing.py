@@ -13,8 +13,8 @@ from schemas.params import RunParams
 from schemas.record import record
 from schemas.sidecar import Sidecar
 from transforms.errors import ClipError
-from transforms.layout import failed
-from transforms.probe import watch
+from transforms.indexing.layout import failed
+from transforms.indexing.probe import watch
 
 # Raise it when probing gives other facts: an interrupted run then begins anew.
 VERSION = 1

@@ -18,10 +18,10 @@ from pipelines.remedies import remedy
 from pipelines.shard_folder import ShardFolder, image_member
 from schemas.leak import Leak
 from schemas.params import Params
-from transforms import plots, summary
-from transforms.audit import TITLES, Check, percent
-from transforms.plots import Scheme
-from transforms.summary import Summary
+from transforms.audit import plots, summary
+from transforms.audit.checks import TITLES, Check, percent
+from transforms.audit.plots import Scheme
+from transforms.audit.summary import Summary
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _LEAKS_SHOWN = 100

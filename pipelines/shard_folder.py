@@ -20,9 +20,9 @@ from schemas.convert import index_schema
 from schemas.outcome import Outcome
 from schemas.plan import PlannedClip
 from schemas.sample import Sample, SequenceSample
-from transforms.audit import CATEGORIES, COLUMNS
-from transforms.verify import LARGEST_MEMBER, ShardEntry
-from transforms.verify_sample import IMAGES
+from transforms.audit.checks import CATEGORIES, COLUMNS
+from transforms.audit.verify import LARGEST_MEMBER, ShardEntry
+from transforms.audit.verify_sample import IMAGES
 
 KIND = "wids-shard-index-v1"
 RECORDS: dict[str, type] = {"frame": Sample, "sequence": SequenceSample}

@@ -11,8 +11,8 @@ from schemas.digest import digest
 from schemas.finding import Finding
 from schemas.outcome import Outcome
 from schemas.sidecar import Sidecar
-from transforms.findings import Findings
-from transforms.verify import ShardEntry, verify_shard
+from transforms.audit.findings import Findings
+from transforms.audit.verify import ShardEntry, verify_shard
 
 # Raise it when verification looks at more: every shard is then read again.
 VERSION = 1

@@ -11,7 +11,7 @@ from pipelines.demo import make_demo, read_portrait
 from pipelines.demo_clips import CRF, METHODS
 from pipelines.demo_plan import DemoParams
 from tests.work import Work
-from transforms.synthetic import Person, Portrait, make_person
+from transforms.synthesis.people import Person, Portrait, make_person
 
 # Three pairs, so that no split is empty.
 TINY = DemoParams(identities=6, frames=12, methods=tuple(METHODS), compressions=tuple(CRF), seed=0)

@@ -3,7 +3,7 @@
 import os
 import signal
 
-from transforms import probe
+from transforms.indexing import probe
 
 
 def watch(path):

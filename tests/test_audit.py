@@ -31,10 +31,10 @@ from tests.shards_factory import (
     reseal,
     write_tar,
 )
-from transforms import plots, summary
-from transforms.audit import percent
-from transforms.gallery import draw_strip, pick_examples, pick_worst, why_weak
-from transforms.verify import verify_shard
+from transforms.audit import checks, plots, summary
+from transforms.audit.checks import percent
+from transforms.audit.gallery import draw_strip, pick_examples, pick_worst, why_weak
+from transforms.audit.verify import verify_shard
 
 TINY = cv2.imencode(".png", np.zeros((2, 2), np.uint8))[1].tobytes()
 METHOD = "Deepfakes"
@@ -342,7 +342,7 @@ def test_gaps_between_the_tables_are_found(shards, name, edit, problem):
 def find_gaps(shards: Path) -> list:
     folder = read_folder(shards)
     corpus = load_corpus([folder])
-    return [*audit.compare(folder, corpus, 0), *audit.audit.check_keys("all", corpus.keys)]
+    return [*audit.compare(folder, corpus, 0), *checks.check_keys("all", corpus.keys)]
 
 
 def test_whole_tables_have_no_gaps(made):

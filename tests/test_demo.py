@@ -11,8 +11,8 @@ from pipelines.demo_plan import DemoParams, splits
 from tests.conftest import TINY
 from transforms.faces import FaceFinder
 from transforms.mesh import five_points
-from transforms.synthetic import make_person
-from transforms.synthetic_motion import HEIGHT, WIDTH, film
+from transforms.synthesis.motion import HEIGHT, WIDTH, film
+from transforms.synthesis.people import make_person
 from transforms.video import Video
 
 IDS = [f"{i:03d}" for i in range(6)]

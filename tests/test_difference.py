@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from skimage.data import astronaut, chelsea
 
-from transforms.difference import CropShapes, DifferenceModel, DifferenceParams
+from transforms.difference.model import CropShapes, DifferenceModel, DifferenceParams
 from transforms.masks import iou
 
 N, SIZE = 10, 256

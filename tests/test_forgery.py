@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from transforms.faces import FaceFinder
-from transforms.forgery import FAMILIES, Face, forge, official_mask
 from transforms.mesh import FACE_OVAL, LEFT_EYE, LIPS_OUTER, RIGHT_EYE, five_points
-from transforms.synthetic_motion import film
-from transforms.warps import dense_map, invert_field, thin_plate
+from transforms.synthesis.forgery import FAMILIES, Face, forge, official_mask
+from transforms.synthesis.motion import film
+from transforms.synthesis.warps import dense_map, invert_field, thin_plate
 
 SWAPS = ("swap", "hard_swap")
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from schemas.clip import SPLITS
 from schemas.names import clip_stem
 from schemas.params import DatasetParams
-from transforms.declare import declare
-from transforms.layout import DatasetError, Listing, load_layout
+from transforms.indexing.declare import declare
+from transforms.indexing.layout import DatasetError, Listing, load_layout
 from transforms.leaks import leaks
 
 FFPP = Path(__file__).parents[2] / "shared/data/ffpp"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.videos import numbered_frames, rotate, write_video
 from transforms.errors import ClipError
-from transforms.probe import _HashedFile, probe, watch
+from transforms.indexing.probe import _HashedFile, probe, watch
 
 COUNT = 30
 

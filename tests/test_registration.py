@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from transforms.difference import CropShapes
+from transforms.difference.model import CropShapes
 from transforms.registration import register, residual_shift
 
 N, SIZE = 6, 256

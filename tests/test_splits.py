@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.clip import SPLITS
-from transforms.layout import DatasetError, Listing
-from transforms.listfiles import read_lists, read_table
-from transforms.splits import Lists, hash_splits, repair, straddlers
+from transforms.indexing.layout import DatasetError, Listing
+from transforms.indexing.listfiles import read_lists, read_table
+from transforms.indexing.splits import Lists, hash_splits, repair, straddlers
 
 FFPP = Path(__file__).parents[2] / "shared/data/ffpp"
 needs_ffpp = pytest.mark.skipif(not FFPP.is_dir(), reason=f"the official lists are not in {FFPP}")

@@ -9,7 +9,7 @@ from schemas.params import FramesParams
 from schemas.track import TrackFrame
 from transforms.choice import choose_frames, choose_windows
 from transforms.crops import points_in_crop
-from transforms.difference import CropShapes
+from transforms.difference.model import CropShapes
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 from schemas.params import MaskParams
 from schemas.sample import MaskKind, MaskQuality
 from transforms import masks
-from transforms.difference import CropShapes, DifferenceModel, DifferenceParams
+from transforms.difference.model import CropShapes, DifferenceModel, DifferenceParams
 from transforms.registration import residual_shift
 
 UNKNOWN = MaskQuality(score=0.0)

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from transforms.difference import CropShapes
-from transforms.difference_noise import BoolMap, FloatMap, fill
+from transforms.difference.model import CropShapes
+from transforms.difference.noise import BoolMap, FloatMap, fill
 
 Image = npt.NDArray[np.uint8]
 

@@ -17,8 +17,8 @@ from typing import NamedTuple
 from schemas.clip import COMPRESSIONS, Clip, Split
 from schemas.outcome import Outcome
 from schemas.params import DatasetParams
-from transforms.gaps import Entry, gaps
-from transforms.layout import (
+from transforms.indexing.gaps import Entry, gaps
+from transforms.indexing.layout import (
     DatasetError,
     Declared,
     Listing,
@@ -30,8 +30,8 @@ from transforms.layout import (
     strays,
     suffix_rank,
 )
-from transforms.listfiles import PLACES, read_lists, read_table
-from transforms.splits import Lists, hash_splits, repair
+from transforms.indexing.listfiles import PLACES, read_lists, read_table
+from transforms.indexing.splits import Lists, hash_splits, repair
 
 TERMS = (
     "FaceForensics++ and DeepFakeDetection may be used for non-commercial research and education only, as "
@@ -117,7 +117,7 @@ class _Sides(NamedTuple):
 
 
 def clips(dataset: str, listing: Listing, params: DatasetParams) -> Declared:
-    """The clips of a FaceForensics++ tree, or of a part of one; see `transforms.layout.Layout`."""
+    """The clips of a FaceForensics++ tree, or of a part of one; see `transforms.indexing.layout.Layout`."""
     everything, outcomes = _scan(dataset, listing.files)
     videos = [video for video in everything if video.quality != _MASKS]
     if not videos:

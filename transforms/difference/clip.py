@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from transforms.difference_contour import PolarGrid
-from transforms.difference_noise import WORK, BoolMap, FloatMap, fill
-from transforms.difference_region import Likelihood, far_prior, smooth_region
+from transforms.difference.contour import PolarGrid
+from transforms.difference.noise import WORK, BoolMap, FloatMap, fill
+from transforms.difference.region import Likelihood, far_prior, smooth_region
 
 Points = npt.NDArray[np.float32]
 

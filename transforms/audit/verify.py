@@ -9,8 +9,8 @@ from typing import Any, BinaryIO, cast
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transforms.findings import Findings
-from transforms.verify_sample import check_sample
+from transforms.audit.findings import Findings
+from transforms.audit.verify_sample import check_sample
 
 LARGEST_MEMBER = 64 << 20
 _BLOCK = 512

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from transforms.difference_noise import FLOOR, BoolMap, FloatMap
+from transforms.difference.noise import FLOOR, BoolMap, FloatMap
 
 _BINS = 40
 _TOP = 7.0

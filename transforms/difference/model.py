@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from transforms.difference_clip import MARGIN, ClipRegion, contrast
-from transforms.difference_exact import amplitude, changed_region, cut_back, feather, rounding_limit
-from transforms.difference_noise import (
+from transforms.difference.clip import MARGIN, ClipRegion, contrast
+from transforms.difference.exact import amplitude, changed_region, cut_back, feather, rounding_limit
+from transforms.difference.noise import (
     WORK,
     BoolMap,
     FloatMap,
@@ -23,7 +23,7 @@ from transforms.difference_noise import (
     texture,
     undisturbed,
 )
-from transforms.difference_pairs import CropShapes, Image, Pairs
+from transforms.difference.pairs import CropShapes, Image, Pairs
 
 __all__ = ["CropShapes", "DifferenceModel", "DifferenceParams", "FrameMask"]
 

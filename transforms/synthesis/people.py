@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from transforms.mesh import FACE_OVAL, LEFT_EYE, LIPS_OUTER, RIGHT_EYE, five_points
-from transforms.warps import Field, invert_field, upsample
+from transforms.synthesis.warps import Field, invert_field, upsample
 
 # Portraits are enlarged once, so that filming them reduces.
 ENLARGE = 1.5

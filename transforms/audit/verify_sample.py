@@ -12,7 +12,7 @@ import numpy as np
 
 from schemas.convert import from_row
 from schemas.sample import MaskKind, Sample, SequenceSample
-from transforms.findings import Findings
+from transforms.audit.findings import Findings
 
 IMAGES = ("jpg", "png")
 _MASK = re.compile(rf"mask(\.({'|'.join(get_args(MaskKind))}))?\.png")

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from transforms.difference_noise import BoolMap, FloatMap
+from transforms.difference.noise import BoolMap, FloatMap
 
 _SIGMA = 0.5
 _LEAST, _MOST = 0.6, 2.0

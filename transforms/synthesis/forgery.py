@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from transforms.mesh import FACE_OVAL, LEFT_EYE, LIPS_OUTER, RIGHT_EYE, five_points
-from transforms.warps import dense_map
+from transforms.synthesis.warps import dense_map
 
 Box = tuple[int, int, int, int]
 

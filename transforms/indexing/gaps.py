@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from schemas.outcome import Outcome
-from transforms.layout import failed
+from transforms.indexing.layout import failed
 
 
 class Entry(NamedTuple):

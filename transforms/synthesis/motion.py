@@ -1,10 +1,10 @@
-"""The demo's camera: a person of `transforms.synthetic` filmed with a moving camera, head and light."""
+"""The demo's camera: a person filmed with a moving camera, head and light."""
 
 import cv2
 import numpy as np
 
-from transforms.synthetic import FaceFrame, Person, bump
-from transforms.warps import Field, invert_field, upsample
+from transforms.synthesis.people import FaceFrame, Person, bump
+from transforms.synthesis.warps import Field, invert_field, upsample
 
 # At widths that are no multiple of 128, x264 (mbtree, assembler) reads memory that was never written, and the
 # same frames give other bytes.

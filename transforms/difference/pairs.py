@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from transforms.difference_noise import WORK
+from transforms.difference.noise import WORK
 
 Image = npt.NDArray[np.uint8]
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from schemas.clip import SPLITS, compression_rank
 from schemas.outcome import Outcome
-from transforms.verify import ShardEntry
+from transforms.audit.verify import ShardEntry
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 FIGURES = ("score", "snr", "area", "official_iou", "temporal_iou", "residual")
@@ -79,7 +79,7 @@ class Summary:
 
 
 def summarise(samples: pa.Table, masks: pa.Table) -> Summary:
-    """Summarise rows of the index, and masks as `transforms.audit.flatten_masks` makes them."""
+    """Summarise rows of the index, and masks as `transforms.audit.checks.flatten_masks` makes them."""
     return Summary(cross_tabulate(samples), mask_kinds(masks), spreads(masks))
 
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from schemas.clip import SPLITS, Split
-from transforms.layout import DatasetError, Listing
-from transforms.splits import Lists
+from transforms.indexing.layout import DatasetError, Listing
+from transforms.indexing.splits import Lists
 
 # Where such files are, relative to the root; the first one found counts.
 PLACES = ("", "splits/")

@@ -11,8 +11,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from schemas.clip import SPLITS, compression_rank
-from transforms.summary import Cell, Kinds, Spread
-from transforms.verify import ShardEntry
+from transforms.audit.summary import Cell, Kinds, Spread
+from transforms.audit.verify import ShardEntry
 
 _WIDTH = 4.4
 _DPI = 180

@@ -13,8 +13,8 @@ from schemas.finding import CheckName, Finding
 from schemas.leak import Leak
 from schemas.outcome import Outcome
 from schemas.plan import PlannedClip
-from transforms.findings import Findings
-from transforms.verify import ShardEntry
+from transforms.audit.findings import Findings
+from transforms.audit.verify import ShardEntry
 
 QUALITY = ("score", "noise", "snr", "area", "official_iou", "temporal_iou", "residual")
 CATEGORIES = ("dataset", "group", "clip", "label", "method", "compression", "split", "shard", "mask_from")

@@ -65,7 +65,7 @@ def pick_examples(masks: pa.Table, count: int) -> list[Pick]:
     """Fakes of every method in turn, each of another clip, chosen by a hash of its name.
 
     Args:
-      masks: as `transforms.audit.flatten_masks` makes them.
+      masks: as `transforms.audit.checks.flatten_masks` makes them.
       count: most pictures.
     """
     codes = _Codes(masks)

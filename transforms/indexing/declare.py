@@ -7,7 +7,7 @@ from schemas.clip import Clip, compression_rank
 from schemas.names import clip_stem
 from schemas.outcome import Outcome
 from schemas.params import DatasetParams
-from transforms.layout import DatasetError, Declared, Layout, Listing, failed, suffix_rank
+from transforms.indexing.layout import DatasetError, Declared, Layout, Listing, failed, suffix_rank
 
 
 def declare(layout: Layout, dataset: str, listing: Listing, params: DatasetParams) -> Declared:

@@ -1,0 +1,1 @@
+"""Checks and figures of finished shards."""
