@@ -7,7 +7,6 @@ import resource
 import subprocess
 import sys
 import tempfile
-import traceback
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
@@ -15,9 +14,9 @@ from typing import Any
 
 import cv2
 
-from transforms.errors import ClipError
+from transforms.errors import ClipError, internal_error
 
-_ITEM, _END, _CLIP_ERROR, _ERROR = range(4)
+_ITEM, _END, _CLIP_ERROR = range(3)
 
 
 class Isolated:
@@ -43,8 +42,8 @@ class Isolated:
         """What `function(*arguments)` yields; `function` must be importable by its name.
 
         Raises:
-          ClipError: as raised by the function; or "decode_crashed", "decode_timeout" for the child's end.
-          RuntimeError: with the child's traceback, for any other exception in the function.
+          ClipError: as raised by the function; "internal_error" for any other exception in it;
+            "decode_crashed" or "decode_timeout" for the child's end.
         """
         connection = self._ensure()
         whole = False
@@ -62,8 +61,6 @@ class Isolated:
                 whole = True
                 if kind == _CLIP_ERROR:
                     raise ClipError(*value)
-                if kind == _ERROR:
-                    raise RuntimeError(f"in the child process:\n{value}")
                 return
         except (EOFError, BrokenPipeError, ConnectionResetError):
             raise ClipError("decode_crashed", f"the decoder died: {self._last_words()}") from None
@@ -134,8 +131,9 @@ def _serve(connection: Connection) -> None:
             answer = (_CLIP_ERROR, ("decode_crashed", "the decoder ran out of the memory it may have"))
         except (BrokenPipeError, ConnectionResetError):
             return
-        except Exception:
-            answer = (_ERROR, traceback.format_exc())
+        except Exception as error:
+            unexpected = internal_error(error)
+            answer = (_CLIP_ERROR, (unexpected.reason, unexpected.detail))
         connection.send(answer)
 
 

@@ -120,9 +120,6 @@ class ProbeBuilder:
         except ClipError as error:
             # The unit names the file; outcomes are the same wherever the root is.
             raise ClipError(error.reason, error.detail.removeprefix(f"{full}: ")) from None
-        except RuntimeError as error:
-            detail = f"{str(error).strip().splitlines()[-1]}; report it with this file"
-            raise ClipError("internal_error", detail) from None
         return Probed(
             path, info.frames, info.width, info.height, info.rotation, info.fps, info.bytes, info.sha256
         )

@@ -10,21 +10,20 @@ from pathlib import Path
 from pipelines.clips import clip_path, reference_clip, versions
 from pipelines.isolation import Isolated
 from pipelines.spool import ByteSpool, CropSpool, Selection
-from schemas import SCHEMA_VERSION
 from schemas.clip import Clip, compression_rank
 from schemas.convert import to_row
-from schemas.names import sample_key
 from schemas.outcome import Outcome
 from schemas.params import CropParams, FramesParams, MaskParams, ShardParams
 from schemas.record import record
-from schemas.sample import MaskKind, MaskQuality, Sample, SequenceSample
+from schemas.sample import MaskKind, MaskQuality
 from schemas.track import TrackFrame
 from transforms.assignment import block_place
 from transforms.crops import encode_image, read_crops
-from transforms.errors import ClipError
+from transforms.errors import ClipError, internal_error
 from transforms.geometry import GroupGeometry, Window
 from transforms.masks import all_zero
 from transforms.pair_masks import BY_DEFINITION, UNKNOWN, binary, measure
+from transforms.records import FrameRecord, make_record
 
 Place = tuple[int, int]
 
@@ -139,19 +138,24 @@ class GroupSampler:
             self._read(clip_path(self._root, clip), crops)
             if clip.label == "fake" and name not in masks and clip.compression in real:
                 masks[name] = self._measure(clip, real[clip.compression], crops)
-            made = 0
+            encoded = []
             for window in self._geometry.windows:
                 places = [self._geometry.places[window.track, frame] for frame in window.frames]
                 if places[-1] < len(crops):
-                    yield self._encode(clip, window, places, crops, masks.get(name))
-                    made += 1
+                    encoded.append(self._encode(clip, window, places, crops, masks.get(name)))
             if clip.label == "real":
                 real[clip.compression] = crops
                 kept = True
             notes = masks[name].notes if name in masks else []
-            yield self._finish(outcome, clip, made, len(self._geometry.windows), notes)
+            outcome = self._finish(outcome, clip, len(encoded), len(self._geometry.windows), notes)
+            yield from encoded
+            yield outcome
         except ClipError as error:
             yield _failed(outcome, error)
+        except OSError:
+            raise  # The disk is full, or the folder is gone: not this clip's fault.
+        except Exception as error:
+            yield _failed(outcome, internal_error(error))
         finally:
             if not kept:
                 crops.close()
@@ -213,53 +217,18 @@ class GroupSampler:
     ) -> Encoded:
         shard, sequence = self._params.shard, self._params.shard.unit == "sequence"
         members: dict[str, Place] = {}
-        kinds: list[MaskKind] = []
-        quality: list[MaskQuality] = []
-        shas: list[str] = []
+        frames = []
         for number, place in enumerate(places):
             prefix = f"{number:03d}." if sequence else ""
             image = encode_image(crops[place], shard.image, shard.quality)
-            shas.append(hashlib.sha256(image).hexdigest())
             members[f"{prefix}{shard.image}"] = self._spool.append(image)
-            kind, how, written = self._mask(clip, place, masks)
-            kinds.append(kind)
-            quality.append(how)
+            kind, quality, written = self._mask(clip, place, masks)
             for suffix, data in written.items():
                 members[f"{prefix}{suffix}"] = self._spool.append(data)
-        key = sample_key(clip.dataset, clip.clip, window.track, window.frames[0])
-        rows = [self._geometry.rows[place] for place in places]
-        matrices = [(row.crop_to_frame[:3], row.crop_to_frame[3:]) for row in rows]
-        points = [tuple(map(tuple, self._geometry.landmarks(place).round(3).tolist())) for place in places]
-        once = {
-            "schema_version": SCHEMA_VERSION,
-            "key": key,
-            "dataset": clip.dataset,
-            "group": clip.group,
-            "clip": clip.clip,
-            "label": clip.label,
-            "method": clip.method,
-            "compression": clip.compression,
-            "split": clip.split,
-            "target": clip.target,
-            "source": clip.source,
-            "track": window.track,
-            "size": self._params.crop.size,
-            "mask_from": masks.compression if masks and self._params.mask.train != "official" else None,
-            "plan_digest": self._digest,
-        }
-        each: list[tuple[str, Sequence]] = [
-            ("frame", window.frames),
-            ("crop_to_frame", matrices),
-            ("landmarks", points),
-            ("mask_kind", kinds),
-            ("mask_quality", quality),
-            ("crop_sha256", shas),
-        ]
-        sample = (
-            SequenceSample(**once, **{field: tuple(values) for field, values in each})  # type: ignore[arg-type]
-            if sequence
-            else Sample(**once, **{field: values[0] for field, values in each})  # type: ignore[arg-type]
-        )
+            row, points = self._geometry.rows[place], self._geometry.landmarks(place)
+            frames.append(FrameRecord(row, points, kind, quality, hashlib.sha256(image).hexdigest()))
+        mask_from = masks.compression if masks and self._params.mask.train != "official" else None
+        sample = make_record(clip, frames, self._params.crop.size, mask_from, self._digest, sequence)
         members["json"] = self._spool.append(
             json.dumps(to_row(sample), sort_keys=True, allow_nan=False).encode()
         )
@@ -270,7 +239,7 @@ class GroupSampler:
             clip.clip,
             window.track,
         )
-        return Encoded(order, key, tuple(sorted(members.items())))
+        return Encoded(order, sample.key, tuple(sorted(members.items())))
 
     def _mask(
         self, clip: Clip, place: int, masks: _Masks | None

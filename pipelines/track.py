@@ -18,7 +18,7 @@ from schemas.params import CropParams, Params, RunParams, TrackParams
 from schemas.record import record
 from schemas.sidecar import Sidecar
 from schemas.track import TrackFrame
-from transforms.errors import ClipError
+from transforms.errors import ClipError, internal_error
 from transforms.forged import forged_energy
 from transforms.observe import ClipShape, observe
 from transforms.tracking import RawTrack, link, track_frames
@@ -106,6 +106,10 @@ class TrackBuilder:
             )
         except ClipError as error:
             outcome = _outcome(group.dataset, group.group, error)
+        except OSError:
+            raise  # The disk is full, or the folder is gone: not this group's fault.
+        except Exception as error:
+            outcome = _outcome(group.dataset, group.group, internal_error(error))
         publish.commit(self._out, key, Sidecar(group.digest, (outcome,), tuple(files), outcome.made))
         yield outcome
 

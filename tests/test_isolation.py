@@ -80,7 +80,7 @@ def test_memory_is_limited(child):
 def test_errors_come_through(child):
     with pytest.raises(ClipError, match="nobody there"):
         list(child.iterate(complain))
-    with pytest.raises(RuntimeError, match="a bug"):
+    with pytest.raises(ClipError, match=r"internal_error: KeyError: 'a bug' \(test_isolation\.py:\d+\)"):
         list(child.iterate(fail))
 
 

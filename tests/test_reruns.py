@@ -178,3 +178,28 @@ def test_bundles_that_are_run_twice_give_the_same_bytes(built, demo_corpus, tmp_
     assert digests(work.shards) == digests(built.shards)
     sidecar = json.loads(next(work.shards.glob("train/*.json")).read_text())
     assert sidecar["files"]
+
+
+def test_an_unexpected_error_costs_one_clip_and_says_where(built, tmp_path, monkeypatch):
+    from pipelines import sampler
+
+    real = sampler.encode_image
+
+    def fail_once(image, *rest):
+        if len(rest) > 1 and not failed:
+            failed.append(True)
+            raise ZeroDivisionError("a planted bug")
+        return real(image, *rest)
+
+    failed = []
+    monkeypatch.setattr(sampler, "encode_image", fail_once)
+    work = built.copy(tmp_path / "work")
+    shutil.rmtree(work.shards)
+    assert work.shard() == 0
+    lost = [outcome for outcome in outcomes(work.shards).values() if outcome.status != "ok"]
+    assert [outcome.reason for outcome in lost] == ["internal_error"]
+    assert "a planted bug (test_reruns.py:" in lost[0].detail
+    assert sum(outcome.made for outcome in outcomes(work.shards).values()) == len(_rows(work))
+    monkeypatch.undo()
+    assert work.shard("--retry-failed") == 0
+    assert only_tars(work.shards) == only_tars(built.shards)

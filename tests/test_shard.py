@@ -90,7 +90,7 @@ def test_crop_to_frame_takes_the_crop_to_its_place_in_its_own_clip(built, demo_c
 
 
 def test_masks_are_where_the_known_alpha_is(built, demo_corpus):
-    scores: dict = defaultdict(dict)
+    scores = defaultdict(dict)
     for _, members in every_sample(built):
         row = json.loads(members["json"])
         if row["label"] == "fake":

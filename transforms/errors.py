@@ -1,5 +1,8 @@
 """The exception of a clip that cannot be used."""
 
+import traceback
+from pathlib import Path
+
 from schemas.outcome import Reason
 
 
@@ -18,3 +21,10 @@ class ClipError(Exception):
 
     def __reduce__(self) -> tuple:
         return ClipError, (self.reason, self.detail)
+
+
+def internal_error(error: Exception) -> ClipError:
+    """What an exception that nobody expected becomes: it costs one clip, and says where it was raised."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    said = f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})"
+    return ClipError("internal_error", f"{said}; report it with this file")
