@@ -14,6 +14,8 @@ _OPACITY = 0.2
 _BACK = 4
 _DEPTH = 24
 _DETAIL = 1.0
+_EXACT = 1.0
+_BLEED = 1.0
 
 
 def amplitude(delta: FloatMap, offset: npt.NDArray[np.float32]) -> FloatMap:
@@ -76,7 +78,7 @@ def drop_specks(mask: npt.NDArray[np.uint8]) -> BoolMap:
     return keep[labels]
 
 
-def feather(lumas: list[tuple[FloatMap, FloatMap]], regions: list[BoolMap]) -> float:
+def feather(lumas: list[tuple[FloatMap, FloatMap]], regions: list[BoolMap], limit: float) -> float:
     """How far inside the changed region's outline its blend reaches an opacity of a tenth, pixels.
 
     A blend (1 - a) real + a new lets the real picture's fine texture through by 1 - a, and the new picture's
@@ -84,12 +86,16 @@ def feather(lumas: list[tuple[FloatMap, FloatMap]], regions: list[BoolMap]) -> f
     at each depth below the outline, is 1 - a. The same face rendered again does correlate, so that its
     opacity is underestimated: hence 0.2 is looked for and four pixels are given back.
 
+    Where untouched pixels are the same bit by bit, the least change shows, and subsampled chroma carries it a
+    pixel beyond the outline: that pixel is taken off at least.
+
     Args:
       lumas: per frame, (WORK, WORK) float32 luma of real and fake.
       regions: per frame (WORK, WORK) bool, from `changed_region`.
+      limit: from `rounding_limit`.
 
     Returns:
-      0 for a hard edge.
+      The least there is for a hard edge: 1 where untouched pixels are exact, else 0.
     """
     through, whole = np.zeros(_DEPTH), np.zeros(_DEPTH)
     for (real, fake), region in zip(lumas, regions, strict=True):
@@ -102,7 +108,8 @@ def feather(lumas: list[tuple[FloatMap, FloatMap]], regions: list[BoolMap]) -> f
     smooth = np.ones(3)
     opacity = 1 - np.convolve(through, smooth, "same") / np.maximum(np.convolve(whole, smooth, "same"), 1e-6)
     reached = np.flatnonzero(opacity >= _OPACITY)
-    return float(max(int(reached[0]) - _BACK, 0)) if reached.size else 0.0
+    least = _BLEED if limit < _EXACT else 0.0
+    return max(float(reached[0]) - _BACK, least) if reached.size else least
 
 
 def cut_back(region: BoolMap, depth: float) -> BoolMap:

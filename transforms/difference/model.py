@@ -140,7 +140,7 @@ class DifferenceModel:
             self._limit = rounding_limit(amplitudes, outside)
             regions = [changed_region(a, self._limit) for a in amplitudes]
             both = [(luma, luma + delta[..., 0]) for luma, delta in zip(lumas, deltas, strict=True)]
-            self._feather = feather(both, regions)
+            self._feather = feather(both, regions, self._limit)
             return
         deltas = [delta - self._offset for delta in deltas]
         self.noise = codec_level(deltas, outside)
