@@ -28,10 +28,10 @@ class Index:
     terms: str
     groups: dict[str, tuple[Clip, ...]]
 
-    @property
-    def outcomes_path(self) -> Path:
-        """Where the index stage put its outcomes."""
-        return self.path.with_name(f"{self.path.stem}.outcomes.parquet")
+
+def outcomes_path(clips: Path) -> Path:
+    """Where the outcomes of an index are, beside its clips."""
+    return clips.with_name(f"{clips.stem}.outcomes.parquet")
 
 
 def read_index(path: Path, root: str | None) -> Index:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from pipelines import cli, publish, resume
+from pipelines.clips import outcomes_path
 from pipelines.engine import Work, run
 from pipelines.errors import UsageError
 from pipelines.index_report import describe_clips, describe_leaks, describe_notes, describe_outcomes
@@ -66,11 +67,6 @@ def plan(dataset: str, params: DatasetParams) -> Plan:
         if not used and outcome.unit not in known:
             outcomes.setdefault(outcome.unit, outcome)
     return Plan(dataset, params, layout.TERMS, declared.clips, tuple(outcomes.values()), declared.notes)
-
-
-def outcomes_path(out: Path) -> Path:
-    """Where the outcomes of an index are."""
-    return out.with_name(f"{out.stem}.outcomes.parquet")
 
 
 def run_stage(

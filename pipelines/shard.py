@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from pipelines import cli, publish, resume
-from pipelines.clips import Index, read_index
+from pipelines.clips import Index, outcomes_path, read_index
 from pipelines.engine import Work, run
 from pipelines.errors import UsageError
 from pipelines.params import check_samples, read_params
@@ -106,7 +106,7 @@ def write_tables(
     publish.write_rows(out / "plan.parquet", PlannedClip, sorted(planned, key=lambda row: row.clip))
     for source, name in (
         (index.path, "clips.parquet"),
-        (index.outcomes_path, "clips.outcomes.parquet"),
+        (outcomes_path(index.path), "clips.outcomes.parquet"),
         (tracks / "outcomes.parquet", "tracks.outcomes.parquet"),
     ):
         with publish.atomic_write(out / name) as file:

@@ -1,6 +1,5 @@
 """Frames of a video file, by index."""
 
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -68,14 +67,3 @@ class Video:
 def _first_line(error: Exception) -> str:
     lines = [line for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__
-
-
-def read_frames(path: str | Path, indices: Sequence[int]) -> Iterator[np.ndarray]:
-    """Frames of a video at increasing indices: (height, width, 3) uint8, RGB; one is held at a time.
-
-    Raises:
-      ClipError: as `Video`.
-    """
-    video = Video(path)
-    for index in indices:
-        yield video[index]
