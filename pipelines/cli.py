@@ -12,16 +12,17 @@ from pathlib import Path
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipelines.errors import UsageError
+from pipelines.errors import StoppedError, UsageError
 from schemas.outcome import Outcome
 
-WHOLE, USAGE, FAILURES = 0, 2, 3
+WHOLE, STOPPED, USAGE, FAILURES = 0, 1, 2, 3
 
 _EPILOG = """
 Beam's flags pass through, from the command line or from $BEAM_ARGS, for example
   --direct_num_workers=4                       four processes on this machine (default: one a core)
   --runner=FlinkRunner --flink_master=HOST:8081  a Flink cluster
-Exit codes: 0 whole; 3 finished, but more than run.max_failed_fraction of the units failed; 2 bad usage.
+Exit codes: 0 whole; 1 stopped (a full disk, a worker that was killed); 2 bad usage; 3 finished, but more than
+run.max_failed_fraction of the units failed.
 A rerun continues where the last one stopped, and does nothing where nothing has changed.
 """
 
@@ -67,7 +68,7 @@ def parse(
 
 
 def run_main(module: str) -> None:
-    """Run a module's `main` as a program: a `UsageError` is a message and exit code 2.
+    """Run a module's `main` as a program: a `UsageError` is a message and exit code 2, a `StoppedError` 1.
 
     The module is imported by its name, so that workers find its classes there and not in `__main__`.
     """
@@ -76,6 +77,9 @@ def run_main(module: str) -> None:
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(USAGE)
+    except StoppedError as error:
+        print(f"stopped: {error}", file=sys.stderr, flush=True)
+        os._exit(STOPPED)  # Beam's thread may still wait for a worker that died.
     except BrokenPipeError:  # whoever read our output has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)

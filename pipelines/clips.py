@@ -38,11 +38,19 @@ def read_index(path: Path, root: str | None) -> Index:
     """Read `clips.parquet`; `root` overrides the folder that was indexed.
 
     Raises:
-      UsageError: if the file is not an index, or is empty.
+      UsageError: if the file is not an index, or is empty, or its outcomes are not beside it.
     """
+    if path.is_dir():
+        raise UsageError(
+            f"{path}: is a folder; name the file that pipelines.index wrote, such as clips.parquet"
+        )
     clips: list[Clip] = read_rows(path, Clip)
     if not clips:
         raise UsageError(f"{path}: no clips in it; see its outcomes beside it for why")
+    if not outcomes_path(path).is_file():
+        raise UsageError(
+            f"{outcomes_path(path)}: no such file, and it belongs to {path.name}; run pipelines.index again"
+        )
     metadata = read_metadata(path)
     groups: dict[str, list[Clip]] = {}
     for clip in clips:

@@ -159,10 +159,10 @@ def _make_fake(job: Job, fake: Fake, reals: _Footage) -> None:
 @functools.cache
 def _person(identity: int, seed: int) -> Person:
     assert _portrait is not None
-    return make_person(_portrait, _backdrop(identity), identity, seed)
+    return make_person(_portrait, backdrop(identity), identity, seed)
 
 
-def _backdrop(identity: int) -> np.ndarray:
+def backdrop(identity: int) -> np.ndarray:
     """A picture that scikit-image ships, out of focus, in a colour and a direction of its own."""
     # Without whatever a face detector takes for a face, such as the wheels of its motorcycle.
     pictures = (skimage.data.rocket, skimage.data.brick, skimage.data.grass, skimage.data.gravel)

@@ -6,6 +6,7 @@ result with a sidecar, so that a unit that is run again (a retry, a duplicate, a
 
 import contextlib
 import os
+import re
 import sys
 import tempfile
 import threading
@@ -20,6 +21,8 @@ from apache_beam.metrics import Metrics
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 from tqdm import tqdm
 
+from pipelines import watchdog
+from pipelines.errors import StoppedError
 from schemas.outcome import Outcome
 
 # Bytes of the workers' own words that are shown when a run fails.
@@ -127,19 +130,42 @@ def run(
       label: what the progress line says.
       done: whether the result of a key is committed (progress looks at results, so that it is right on
         every runner).
+
+    Raises:
+      StoppedError: if a worker process of the embedded runner died.
+      OSError: if a worker could not write.
     """
     if not work:
         return
     keys = sorted({item.key for item in work})
     options = pipeline_options(beam_args, len(keys))
-    embedded = not any(flag.startswith("--runner") for flag in beam_args)
+    embedded = options.view_as(StandardOptions).runner == "FnApiRunner"
+    graph = label >> BuildAll(work, builder)
     with (
         _captured_stderr() if embedded else contextlib.nullcontext(sys.stderr) as log,
         _progress(keys, label, done, log),
+        _named_errors(),
     ):
-        pipeline = beam.Pipeline(options=options)
-        pipeline | label >> BuildAll(work, builder)
-        pipeline.run().wait_until_finish()
+        if embedded and options.view_as(DirectOptions).direct_running_mode == "multi_processing":
+            options.view_as(DirectOptions).direct_running_mode = "in_memory"
+            watchdog.run(graph, options)
+        else:
+            pipeline = beam.Pipeline(options=options)
+            pipeline | graph
+            pipeline.run().wait_until_finish()
+
+
+@contextlib.contextmanager
+def _named_errors() -> Iterator[None]:
+    """Give an `OSError` of a worker back its number: Beam brings home no more than its text."""
+    try:
+        yield
+    except RuntimeError as error:
+        numbers = re.findall(r"Error: \[Errno (\d+)\]", str(error))
+        if not numbers:
+            raise
+        number = int(numbers[-1])
+        raise OSError(number, os.strerror(number)) from error
 
 
 @contextlib.contextmanager
@@ -155,6 +181,8 @@ def _captured_stderr() -> Iterator[TextIO]:
         except KeyboardInterrupt:
             restore = False  # Interrupted workers and their threads print pages of tracebacks.
             raise
+        except (StoppedError, OSError):
+            raise  # They say it all.
         except BaseException:
             captured.seek(max(0, captured.seek(0, os.SEEK_END) - _WORDS))
             log.write(captured.read().decode("utf-8", "replace"))

@@ -88,12 +88,10 @@ def run_stage(
     with publish.exclusive(folder):
         units = _units(plan, root, facts)
         wanted = {key: unit.digest for key, (unit, _) in units.items()}
-        pending = set(resume.find_pending(folder, wanted, False))
-        if retry_failed:
-            pending |= set(resume.find_pending(folder, wanted, True))
-        resume.discard(folder, sorted(pending))
+        pending = resume.find_pending(folder, wanted, retry_failed)
+        resume.discard(folder, pending)
         run(
-            [Work(key, *units[key]) for key in sorted(pending)],
+            [Work(key, *units[key]) for key in pending],
             ProbeBuilder(root, folder, limits),
             beam_args,
             "index",

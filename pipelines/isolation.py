@@ -4,19 +4,34 @@ import contextlib
 import importlib
 import os
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from multiprocessing import reduction
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Any
 
 import cv2
 
+from pipelines.leash import end_with
 from transforms.errors import ClipError, internal_error
 
-_ITEM, _END, _CLIP_ERROR = range(3)
+_ITEM, _END, _CLIP_ERROR, _NO_MEMORY_LEFT = range(4)
+# What Python, C++, OpenCV, the loader of libraries and the system say where memory is short.
+_NO_MEMORY = (
+    "MemoryError",
+    "std::bad_alloc",
+    "Insufficient memory",
+    "failed to map segment",
+    "Cannot allocate memory",
+)
+
+
+class _KilledError(ClipError):
+    """The child was killed from outside."""
 
 
 class Isolated:
@@ -38,17 +53,45 @@ class Isolated:
         self._connection: Connection | None = None
         self._log: Any = None
 
-    def iterate(self, function: Callable[..., Iterator[Any]], *arguments: Any) -> Iterator[Any]:
+    def iterate(
+        self, function: Callable[..., Iterator[Any]], *arguments: Any, into: int | None = None
+    ) -> Iterator[Any]:
         """What `function(*arguments)` yields; `function` must be importable by its name.
+
+        Args:
+          function: what to run.
+          arguments: of it; pickled.
+          into: descriptor of a file; the function gets one of its own for it, before the other arguments.
+            What is too large to be sent is written there.
 
         Raises:
           ClipError: as raised by the function; "internal_error" for any other exception in it;
-            "decode_crashed" or "decode_timeout" for the child's end.
+            "decode_crashed" or "decode_timeout" for the child's end. One that somebody killed (an operator,
+            the system short of memory) says nothing of the clip: the call is made once more before that.
         """
+        given = 0
+        for last in (False, True):
+            try:
+                with contextlib.closing(self._once(function, arguments, into)) as items:
+                    for number, item in enumerate(items):
+                        if number >= given:
+                            given = number + 1
+                            yield item
+                return
+            except _KilledError:
+                if last:
+                    raise
+
+    def _once(
+        self, function: Callable[..., Iterator[Any]], arguments: tuple, into: int | None
+    ) -> Generator[Any, None, None]:
         connection = self._ensure()
         whole = False
         try:
-            connection.send((function.__module__, function.__qualname__, arguments))
+            connection.send((function.__module__, function.__qualname__, arguments, into is not None))
+            if into is not None:
+                assert self._process is not None
+                reduction.send_handle(connection, into, self._process.pid)
             while True:
                 if not connection.poll(self._timeout):
                     raise ClipError(
@@ -58,12 +101,18 @@ class Isolated:
                 if kind == _ITEM:
                     yield value
                     continue
+                if kind == _NO_MEMORY_LEFT:
+                    # The next clip gets a new child: this one may have lost more than this clip.
+                    raise ClipError("decode_crashed", self._too_much(value))
                 whole = True
                 if kind == _CLIP_ERROR:
                     raise ClipError(*value)
                 return
         except (EOFError, BrokenPipeError, ConnectionResetError):
-            raise ClipError("decode_crashed", f"the decoder died: {self._last_words()}") from None
+            words = self._last_words()
+            said = self._too_much(words) if _is_no_memory(words) else f"the decoder died: {words}"
+            killed = self._process is not None and self._process.poll() == -signal.SIGKILL
+            raise (_KilledError if killed else ClipError)("decode_crashed", said) from None
         finally:
             if not whole:
                 self.close()
@@ -94,6 +143,10 @@ class Isolated:
         lines = self._log.read().decode("utf-8", "replace").strip().splitlines()
         return f"{status}; {lines[-1]}" if lines else status
 
+    def _too_much(self, words: str) -> str:
+        limit = f"run.clip_memory ({self._memory} MiB)" if self._memory else "there is"
+        return f"the decoder needs more memory than {limit}: {words}"
+
     def close(self) -> None:
         """End the child."""
         if self._process is not None:
@@ -112,33 +165,43 @@ def _wait(process: subprocess.Popen) -> int | None:
     return None
 
 
+def _is_no_memory(words: str) -> bool:
+    return any(said in words for said in _NO_MEMORY)
+
+
 def _serve(connection: Connection) -> None:
     while True:
         try:
-            module, name, arguments = connection.recv()
+            module, name, arguments, into = connection.recv()
+            file = os.fdopen(reduction.recv_handle(connection), "wb", 0) if into else None
         except EOFError:
             return
         try:
             target: Any = importlib.import_module(module)
             for part in name.split("."):
                 target = getattr(target, part)
-            for item in target(*arguments):
+            for item in target(*arguments) if file is None else target(file.fileno(), *arguments):
                 connection.send((_ITEM, item))
             answer: tuple[int, Any] = (_END, None)
         except ClipError as error:
             answer = (_CLIP_ERROR, (error.reason, error.detail))
-        except MemoryError:
-            answer = (_CLIP_ERROR, ("decode_crashed", "the decoder ran out of the memory it may have"))
         except (BrokenPipeError, ConnectionResetError):
             return
         except Exception as error:
-            unexpected = internal_error(error)
-            answer = (_CLIP_ERROR, (unexpected.reason, unexpected.detail))
+            if _is_no_memory(f"{type(error).__name__}: {error}"):
+                answer = (_NO_MEMORY_LEFT, type(error).__name__)
+            else:
+                unexpected = internal_error(error)
+                answer = (_CLIP_ERROR, (unexpected.reason, unexpected.detail))
+        finally:
+            if file is not None:
+                file.close()
         connection.send(answer)
 
 
 def _main() -> None:
     descriptor, memory = int(sys.argv[1]), int(sys.argv[2])
+    end_with(descriptor)
     if memory:
         resource.setrlimit(resource.RLIMIT_DATA, (memory << 20, memory << 20))
     cv2.setNumThreads(1)

@@ -52,6 +52,9 @@ def _walk(dataset: str, root: str) -> Iterator[str | Outcome]:
             unit = printable(folder) or "."
             yield failed(dataset, unit, "", "unreadable", f"{error.strerror}; make it readable")
             continue
+        if folder and not entries and is_video(folder):
+            why = "an empty folder; put the video itself there"
+            yield failed(dataset, printable(folder), "", "not_video", why)
         for entry in entries:
             path = f"{folder}/{entry.name}" if folder else entry.name
             real = f"{above[-1]}/{entry.name}"

@@ -10,13 +10,27 @@ import numpy as np
 
 from pipelines.corpus import Corpus
 from pipelines.shard_folder import read_members
+from schemas.params import MaskParams
 from transforms.audit.checks import QUALITY
-from transforms.audit.gallery import Image, Pick, draw_strip, pick_examples, pick_worst, why_weak
+from transforms.audit.gallery import (
+    MOST,
+    Image,
+    Pick,
+    draw_strip,
+    pick_examples,
+    pick_unknown,
+    pick_worst,
+    why_unknown,
+    why_weak,
+)
+from transforms.audit.notes import why_masks
+from transforms.audit.summary import compression_order
 from transforms.audit.verify_sample import IMAGES
 
 _JPEG_QUALITY = 82
-# Bytes of one gallery's pictures; with base64 and both galleries the report stays under 10 MB.
+# Bytes of the pictures of one call; with base64 and all galleries the report stays under 10 MB.
 _BUDGET = 2_500_000
+_UNKNOWN_SHARE = 3
 
 
 @dataclass(frozen=True)
@@ -25,7 +39,8 @@ class Picture:
 
     Attributes:
       method, compression, split, clip, frame, score: of the fake.
-      said: what to know of it: the mask's kind, or why its score is low.
+      kind: of the mask.
+      said: why the mask is unknown or its score low, or what it was carried from; "" for nothing to say.
       missing: what is not there, in words; "" where all is.
       data: JPEG.
     """
@@ -36,22 +51,34 @@ class Picture:
     clip: str
     frame: int
     score: float
+    kind: str
     said: str
     missing: str
     data: bytes
 
 
-def example_pictures(corpus: Corpus, count: int) -> list[Picture]:
-    """Some samples of every method, always the same ones."""
-    return _pictures(corpus, pick_examples(corpus.masks, count), gate=None)
+def example_pictures(corpus: Corpus, count: int, mask: MaskParams) -> list[Picture]:
+    """Samples of every method at every compression, always the same ones; sorted by both."""
+    pictures = _pictures(corpus, pick_examples(corpus.masks, count), mask, weak=False)
+    return sorted(pictures, key=lambda p: (p.method, compression_order(p.compression)))
 
 
-def worst_pictures(corpus: Corpus, count: int, gate: float) -> list[Picture]:
-    """Known masks with the lowest scores, worst first, and why."""
-    return _pictures(corpus, pick_worst(corpus.masks, count), gate)
+def worst_pictures(corpus: Corpus, count: int, mask: MaskParams) -> tuple[list[Picture], list[Picture]]:
+    """Unknown masks (a third of the pictures at most) and known ones with the lowest scores; and why."""
+    count = min(max(0, count), MOST)
+    unknown = pick_unknown(corpus.masks, -(-count // _UNKNOWN_SHARE))
+    known = pick_worst(corpus.masks, count - len(unknown))
+    pictures = _pictures(corpus, [*unknown, *known], mask, weak=True)
+    return pictures[: len(unknown)], pictures[len(unknown) :]
 
 
-def _pictures(corpus: Corpus, picks: Sequence[Pick], gate: float | None) -> list[Picture]:
+def _pictures(corpus: Corpus, picks: Sequence[Pick], params: MaskParams, *, weak: bool) -> list[Picture]:
+    notes = {
+        (outcome.dataset, outcome.unit): why_masks(outcome.detail)
+        for folder in corpus.folders
+        for outcome in folder.outcomes
+        if outcome.stage == "shard" and outcome.status == "ok" and outcome.detail
+    }
     rows = {row: _row(corpus, row) for pick in picks for row in (pick.row, pick.real) if row is not None}
     wanted: dict[Path, set[str]] = {}
     for row in rows.values():
@@ -61,7 +88,8 @@ def _pictures(corpus: Corpus, picks: Sequence[Pick], gate: float | None) -> list
     for pick in picks:
         fake = rows[pick.row]
         real = None if pick.real is None else _image(members, rows[pick.real])
-        picture = _picture(fake, real, members, gate)
+        said = _said(fake, params, notes.get((fake["dataset"], fake["unit"]), ""), weak=weak)
+        picture = _picture(fake, real, members, said)
         size += len(picture.data)
         if size > _BUDGET:
             break
@@ -72,6 +100,7 @@ def _pictures(corpus: Corpus, picks: Sequence[Pick], gate: float | None) -> list
 def _row(corpus: Corpus, number: int) -> dict[str, Any]:
     row = corpus.masks.slice(number, 1).to_pylist()[0]
     folder = corpus.folder_of(row["sample"])
+    row["unit"] = row["clip"]
     row["key"] = corpus.keys[row["sample"]].as_py()
     if len(corpus.folders) > 1:
         row["clip"] = f"{row['dataset']}/{row['clip']}"
@@ -80,9 +109,16 @@ def _row(corpus: Corpus, number: int) -> dict[str, Any]:
     return row
 
 
-def _picture(
-    row: dict[str, Any], real: Image | None, members: dict[Path, dict], gate: float | None
-) -> Picture:
+def _said(row: dict[str, Any], params: MaskParams, note: str, *, weak: bool) -> str:
+    if row["mask_kind"] == "unknown":
+        return why_unknown(row["snr"], row["mask_from"], params.train, params.gate, note)
+    if weak:
+        return why_weak({name: row[name] for name in QUALITY}, params.gate, note)
+    carried = row["mask_from"] not in (None, row["compression"])
+    return "; ".join(filter(None, [f"measured on {row['mask_from']}" if carried else "", note]))
+
+
+def _picture(row: dict[str, Any], real: Image | None, members: dict[Path, dict], said: str) -> Picture:
     fake, mask = _image(members, row), _mask(members, row, "mask.png")
     official = _mask(members, row, "mask.official.png")
     unknown = row["mask_kind"] == "unknown"
@@ -91,16 +127,13 @@ def _picture(
         "image cannot be read": fake is None,
         "mask cannot be read": mask is None and not unknown,
     }
-    said = "mask unknown" if unknown else f"{row['mask_kind']} mask"
-    if gate is not None:
-        said = why_weak({name: row[name] for name in QUALITY}, gate)
-    elif row["mask_from"] not in (None, row["compression"]):
-        said += f", from {row['mask_from']}"
     strip = cv2.cvtColor(draw_strip(real, fake, mask, official), cv2.COLOR_RGB2BGR)
     data = cv2.imencode(".jpg", strip, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes()
     missing = "; ".join(text for text, lacks in lacking.items() if lacks)
     names = ("method", "compression", "split", "clip", "frame", "score")
-    return Picture(**{name: row[name] for name in names}, said=said, missing=missing, data=data)
+    return Picture(
+        **{name: row[name] for name in names}, kind=row["mask_kind"], said=said, missing=missing, data=data
+    )
 
 
 def _image(members: dict[Path, dict], row: dict[str, Any]) -> Image | None:

@@ -17,7 +17,7 @@ from transforms.indexing.layout import failed
 from transforms.indexing.probe import watch
 
 # Raise it when probing gives other facts: an interrupted run then begins anew.
-VERSION = 1
+VERSION = 2
 
 SUFFIX = ".parquet"
 

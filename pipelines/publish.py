@@ -1,6 +1,7 @@
 """Publishing: the only module that puts results in place. A result is seen whole or not at all."""
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -13,11 +14,23 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.errors import UsageError
+from pipelines.errors import StoppedError, UsageError
 from schemas.convert import arrow_schema, from_row, to_row
 from schemas.sidecar import CommittedFile, Sidecar
 
 PART = ".part"
+
+# What stops a run through the fault of the disk that it writes to, and the remedy.
+_DISK = {
+    errno.ENOSPC: "make room there",
+    errno.EDQUOT: "make room there, or have the quota raised",
+    errno.EFBIG: "raise the limit on a file's size (ulimit -f), or lower shard.groups",
+    errno.EROFS: "mount it for writing",
+    errno.EACCES: "see who may write there",
+    errno.EPERM: "see who may write there",
+    errno.EIO: "see whether the disk is sound",
+    errno.ESTALE: "mount it again",
+}
 
 
 @contextlib.contextmanager
@@ -168,6 +181,7 @@ def exclusive(folder: Path) -> Iterator[None]:
 
     Raises:
       UsageError: if another run holds it, or it cannot be made.
+      StoppedError: if the block cannot write.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -180,6 +194,14 @@ def exclusive(folder: Path) -> Iterator[None]:
     except BlockingIOError:
         raise UsageError(
             f"{folder}: another run is writing here; wait for it, or give another --out"
+        ) from None
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        where = error.filename or f"{folder} (or {tempfile.gettempdir()}, for temporary files)"
+        raise StoppedError(
+            f"{where}: {os.strerror(error.errno).lower()}; {_DISK[error.errno]}, then run again: "
+            "what is finished is kept"
         ) from None
     finally:
         os.close(descriptor)

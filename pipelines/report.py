@@ -13,13 +13,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pipelines import publish
 from pipelines.corpus import Corpus
 from pipelines.errors import UsageError
-from pipelines.pictures import example_pictures, worst_pictures
+from pipelines.pictures import Picture, example_pictures, worst_pictures
 from pipelines.remedies import remedy
 from pipelines.shard_folder import ShardFolder, image_member
 from schemas.leak import Leak
 from schemas.params import Params
-from transforms.audit import plots, summary
+from transforms.audit import plots, summary, tables
 from transforms.audit.checks import TITLES, Check, percent
+from transforms.audit.notes import count_notes
 from transforms.audit.plots import Scheme
 from transforms.audit.summary import Summary
 
@@ -52,6 +53,8 @@ def write_report(
     made = summary.summarise(corpus.samples, corpus.masks)
     figures = _figures(corpus, made, checks, leaked)
     drawn = _plots(corpus, made)
+    examples = example_pictures(corpus, params.audit.gallery, params.mask)
+    unknown, weak = worst_pictures(corpus, params.audit.gallery, params.mask)
     for plot in drawn:
         with publish.atomic_write(out / "plots" / f"{plot.name}.png") as file:
             file.write(plot.light)
@@ -69,12 +72,18 @@ def write_report(
             figures=figures,
             headline=_headline(figures),
             datasets=summary.count_by_dataset(corpus.samples),
-            balance=_balance(made.cells),
-            quality=_quality(made),
-            unknown=_unknown(made),
+            balance=tables.balance(made.cells),
+            sides=tables.sides(corpus.clips, made.cells, _entries(corpus)),
+            quality=tables.quality(made),
+            unknown=tables.unknown(made.kinds),
+            agreements=tables.agreements(made),
             plots={plot.name: plot for plot in drawn},
-            examples=example_pictures(corpus, params.audit.gallery),
-            worst=worst_pictures(corpus, params.audit.gallery, params.mask.gate),
+            examples=_by_method(examples),
+            unpictured=_unpictured(made, examples),
+            worst_unknown=unknown,
+            worst_known=weak,
+            mask=params.mask,
+            noted=count_notes(_outcomes(corpus)),
             fates=[(fate, remedy(fate.reason)) for fate in summary.fates(_outcomes(corpus))],
             leaks=leaked[:_LEAKS_SHOWN],
             leaks_left=max(0, len(leaked) - _LEAKS_SHOWN),
@@ -145,6 +154,10 @@ def _outcomes(corpus: Corpus) -> list:
     return [outcome for folder in corpus.folders for outcome in folder.outcomes]
 
 
+def _entries(corpus: Corpus) -> list:
+    return [entry for folder in corpus.folders for entry in folder.entries]
+
+
 def _figures(
     corpus: Corpus, made: Summary, checks: Sequence[Check], leaked: Sequence[Leak]
 ) -> dict[str, int | float]:
@@ -158,7 +171,7 @@ def _figures(
         identities=len({identity for clip in clips for identity in clip.identities}),
         leaks=len(leaked),
         outcomes=_outcomes(corpus),
-        entries=[entry for folder in corpus.folders for entry in folder.entries],
+        entries=_entries(corpus),
         findings={c.name: sum(f.count for f in c.findings) for c in checks if c.name != "leaks"},
     )
 
@@ -196,7 +209,7 @@ def _both(name: str, alt: str, draw: Any, *arguments: Any) -> Plot:
 
 
 def _plots(corpus: Corpus, made: Summary) -> list[Plot]:
-    entries = [entry for folder in corpus.folders for entry in folder.entries]
+    entries = _entries(corpus)
     drawn = [
         _both("balance", "Samples of each method, stacked by split", plots.plot_balance, made.cells),
         _both(
@@ -212,44 +225,18 @@ def _plots(corpus: Corpus, made: Summary) -> list[Plot]:
     return drawn
 
 
-def _balance(cells: Sequence[summary.Cell]) -> dict[str, Any]:
-    """The cross table: a row a method, a column a split and compression; and shares of the largest."""
-    columns = sorted(
-        {(cell.split, cell.compression) for cell in cells},
-        key=lambda c: (summary.split_rank(c[0]), summary.compression_order(c[1])),
-    )
-    found = {(c.label, c.method, c.split, c.compression): c.samples for c in cells}
-    most = max(found.values(), default=1)
-    rows = []
-    for label, method in dict.fromkeys((cell.label, cell.method) for cell in cells):
-        values = [found.get((label, method, *column), 0) for column in columns]
-        rows.append((label, method, [(value, round(100 * value / most)) for value in values], sum(values)))
-    totals = [sum(row[2][number][0] for row in rows) for number in range(len(columns))]
-    splits = [(split, sum(c[0] == split for c in columns)) for split in dict.fromkeys(c[0] for c in columns)]
-    firsts = [n == 0 or columns[n - 1][0] != split for n, (split, _) in enumerate(columns)]
-    shown = [(*column, first) for column, first in zip(columns, firsts, strict=True)]
-    return {"columns": shown, "splits": splits, "rows": rows, "totals": totals, "total": sum(totals)}
+def _by_method(pictures: Sequence[Picture]) -> dict[str, list[Picture]]:
+    found: dict[str, list[Picture]] = {}
+    for picture in pictures:
+        found.setdefault(picture.method, []).append(picture)
+    return found
 
 
-def _quality(made: Summary) -> list[dict[str, Any]]:
-    """For each method and compression: masks, unknown ones, and median with 5% and 95% of every figure."""
-    spreads = {(s.method, s.compression, s.figure): s.quantiles for s in made.spreads}
-    return [
-        {
-            "method": row.method,
-            "compression": row.compression,
-            "total": row.total,
-            "unknown": (row.unknown, row.total),
-            "figures": [spreads.get((row.method, row.compression, figure)) for figure in summary.FIGURES],
-        }
-        for row in made.kinds
-    ]
-
-
-def _unknown(made: Summary) -> tuple[str, str, str]:
-    """Unknown masks of fakes, all masks of fakes, and their share."""
-    unknown, total = sum(row.unknown for row in made.kinds), sum(row.total for row in made.kinds)
-    return f"{unknown:,}", f"{total:,}", percent(unknown, total)
+def _unpictured(made: Summary, pictures: Sequence[Picture]) -> list[str]:
+    """Methods and compressions that no picture shows: the galleries are bounded."""
+    shown = {(picture.method, picture.compression) for picture in pictures}
+    every = [(row.method, row.compression) for row in made.kinds]
+    return [f"{method} {compression}" for method, compression in every if (method, compression) not in shown]
 
 
 def _shards(corpus: Corpus) -> dict[str, Any]:

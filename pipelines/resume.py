@@ -13,15 +13,13 @@ def find_pending(folder: Path, wanted: Mapping[str, str], retry_failed: bool) ->
     Args:
       folder: of the results.
       wanted: digest of each key's plan.
-      retry_failed: take only those that are committed with a failed outcome.
+      retry_failed: take those that are committed with a failed outcome, too.
     """
     pending = []
     for key, plan in wanted.items():
         sidecar = read_sidecar(folder, key)
-        if retry_failed:
-            if sidecar is not None and any(outcome.status == "failed" for outcome in sidecar.outcomes):
-                pending.append(key)
-        elif sidecar is None or sidecar.digest != plan:
+        failed = sidecar is not None and any(outcome.status == "failed" for outcome in sidecar.outcomes)
+        if sidecar is None or sidecar.digest != plan or (retry_failed and failed):
             pending.append(key)
     return pending
 

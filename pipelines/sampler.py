@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipelines.clips import clip_path, reference_clip, versions
 from pipelines.isolation import Isolated
-from pipelines.spool import ByteSpool, CropSpool, Selection
+from pipelines.spool import ByteSpool, CropStore, Selection
 from schemas.clip import Clip, compression_rank
 from schemas.convert import to_row
 from schemas.outcome import Outcome
@@ -18,11 +18,12 @@ from schemas.record import record
 from schemas.sample import MaskKind, MaskQuality
 from schemas.track import TrackFrame
 from transforms.assignment import block_place
-from transforms.crops import encode_image, read_crops
+from transforms.crops import FrameReads, encode_image, fill_crops
 from transforms.errors import ClipError, internal_error
 from transforms.geometry import GroupGeometry, Window
 from transforms.masks import all_zero
-from transforms.pair_masks import BY_DEFINITION, UNKNOWN, binary, measure
+from transforms.pair_guard import guard
+from transforms.pair_masks import BY_DEFINITION, COMPARING, UNKNOWN, binary, measure
 from transforms.records import FrameRecord, make_record
 
 Place = tuple[int, int]
@@ -93,12 +94,12 @@ class GroupSampler:
           plan_digest: for the samples' records.
         """
         self._geometry = GroupGeometry(rows, self._params.frames, self._params.shard.unit)
-        self._matrices = self._geometry.matrices()
+        self._reads = {real: self._geometry.reads(around=real and self._compares) for real in (True, False)}
         reference = reference_clip(clips)
         self._expected = (reference.width, reference.height)
         self._digest = plan_digest
         masks: dict[str, _Masks] = {}
-        real: dict[str, CropSpool] = {}
+        real: dict[str, CropStore] = {}
         try:
             for name, clip, round_ in self._order(clips):
                 for compression in [c for c in real if c != round_]:
@@ -129,19 +130,19 @@ class GroupSampler:
         return [item for _, item in sorted(ordered)]
 
     def _clip(
-        self, name: str, clip: Clip, real: dict[str, CropSpool], masks: dict[str, _Masks]
+        self, name: str, clip: Clip, real: dict[str, CropStore], masks: dict[str, _Masks]
     ) -> Iterator[Encoded | Outcome]:
         outcome = Outcome("shard", clip.dataset, clip.clip, clip.group, "ok")
-        crops = CropSpool(self._folder)
+        crops = self._store(real=clip.label == "real")
         kept = False
         try:
-            self._read(clip_path(self._root, clip), crops)
+            self._read(clip_path(self._root, clip), crops, self._reads[clip.label == "real"])
             if clip.label == "fake" and name not in masks and clip.compression in real:
                 masks[name] = self._measure(clip, real[clip.compression], crops)
             encoded = []
             for window in self._geometry.windows:
                 places = [self._geometry.places[window.track, frame] for frame in window.frames]
-                if places[-1] < len(crops):
+                if all(place in crops for place in places):
                     encoded.append(self._encode(clip, window, places, crops, masks.get(name)))
             if clip.label == "real":
                 real[clip.compression] = crops
@@ -160,17 +161,19 @@ class GroupSampler:
             if not kept:
                 crops.close()
 
-    def _read(self, path: Path, crops: CropSpool) -> None:
-        for faces in self._child.iterate(
-            read_crops,
-            str(path),
-            self._geometry.frames,
-            self._matrices,
-            self._params.crop.size,
-            self._expected,
-        ):
-            for crop in faces:
-                crops.append(crop)
+    @property
+    def _compares(self) -> bool:
+        return bool({self._params.mask.train, *self._params.mask.kinds} & COMPARING)
+
+    def _store(self, *, real: bool) -> CropStore:
+        return CropStore(
+            sum(len(read.slots) for read in self._reads[real]), self._params.crop.size, self._folder
+        )
+
+    def _read(self, path: Path, crops: CropStore, reads: Sequence[FrameReads]) -> None:
+        arguments = str(path), reads, self._params.crop.size, self._expected
+        for slots in self._child.iterate(fill_crops, *arguments, into=crops.descriptor):
+            crops.fill(slots)
 
     def _finish(self, outcome: Outcome, clip: Clip, made: int, planned: int, notes: list[str]) -> Outcome:
         if not made:
@@ -180,25 +183,35 @@ class GroupSampler:
             notes = [f"{made} of {planned} samples: {clip.frames} frames, fewer than its original", *notes]
         return dataclasses.replace(outcome, made=made, detail="; ".join(notes))
 
-    def _measure(self, clip: Clip, real: CropSpool, fake: CropSpool) -> _Masks:
+    def _measure(self, clip: Clip, real: CropStore, fake: CropStore) -> _Masks:
         found = _Masks(clip.compression, {}, {}, [])
-        official = CropSpool(self._folder)
+        official = self._store(real=False)
         try:
             if clip.official_mask and "official" in {self._params.mask.train, *self._params.mask.kinds}:
                 try:
-                    self._read(Path(self._root, clip.official_mask), official)
+                    self._read(Path(self._root, clip.official_mask), official, self._reads[False])
+                    if len(official) < len(fake):
+                        found.notes.append(
+                            f"official mask: {len(official)} of {len(fake)} crops, then it ends"
+                        )
                 except ClipError as error:
                     found.notes.append(f"official mask: {error}")
             for places in self._geometry.tracks().values():
-                both = [place for place in places if place < min(len(real), len(fake))]
+                both = [place for place in places if place in real and place in fake]
                 if not both:
                     continue
-                stated = [place for place in both if place < len(official)]
-                measured = measure(
+                pair = guard(
                     Selection(real, both),
                     Selection(fake, both),
-                    Selection(official, stated),
                     self._geometry.shapes(both),
+                    self._geometry.around(both, real),
+                )
+                if pair.note and pair.note not in found.notes:
+                    found.notes.append(pair.note)
+                measured = measure(
+                    pair,
+                    Selection(fake, both),
+                    Selection(official, [place for place in both if place in official]),
                     dense=self._geometry.is_dense(both),
                     lossless=None if clip.compression == "raw" else False,
                     params=self._params.mask,
@@ -213,7 +226,7 @@ class GroupSampler:
         return found
 
     def _encode(
-        self, clip: Clip, window: Window, places: Sequence[int], crops: CropSpool, masks: _Masks | None
+        self, clip: Clip, window: Window, places: Sequence[int], crops: CropStore, masks: _Masks | None
     ) -> Encoded:
         shard, sequence = self._params.shard, self._params.shard.unit == "sequence"
         members: dict[str, Place] = {}

@@ -1,14 +1,18 @@
 """Bytes that wait on disk, so that memory does not grow with a clip or a shard."""
 
+import mmap
+import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import overload
+from typing import IO, overload
 
 import numpy as np
 
+from pipelines.publish import PART
+
 # Bytes that are kept in memory before a file is used.
-_IN_MEMORY = 48 << 20
+_IN_MEMORY = 64 << 20
 
 
 class ByteSpool:
@@ -19,7 +23,9 @@ class ByteSpool:
     """
 
     def __init__(self, folder: Path):
-        self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY, dir=str(folder))  # noqa: SIM115
+        self._file = tempfile.SpooledTemporaryFile(  # noqa: SIM115
+            max_size=_IN_MEMORY, prefix=".", suffix=PART, dir=str(folder)
+        )
         self._end = 0
 
     def append(self, data: bytes) -> tuple[int, int]:
@@ -40,40 +46,66 @@ class ByteSpool:
         self._file.close()
 
 
-class CropSpool(Sequence[np.ndarray]):
-    """Crops of one clip, all of one shape, uint8; a sequence that reads from a `ByteSpool` of its own."""
+class CropStore(Mapping[int, np.ndarray]):
+    """Crops of one clip by slot, (size, size, 3) uint8: views of one file, so that none is copied.
 
-    def __init__(self, folder: Path):
-        self._spool = ByteSpool(folder)
-        self._places: list[tuple[int, int]] = []
-        self._shape: tuple[int, ...] = ()
+    The file has no name (a killed process leaves nothing), and all its space is taken at once, so that a full
+    disk is an `OSError` here and not a fault later. Small ones are in memory.
 
-    def append(self, crop: np.ndarray) -> None:
-        """Add a crop at the end."""
-        self._shape = crop.shape
-        self._places.append(self._spool.append(crop.tobytes()))
+    Attributes:
+      descriptor: of the file that slots are written to, one after the other.
+
+    Args:
+      slots: how many there may be.
+      size: edge of the crops in pixels.
+      folder: where the file of a long clip goes.
+    """
+
+    def __init__(self, slots: int, size: int, folder: Path):
+        self._shape = (size, size, 3)
+        self._length = size * size * 3
+        total = max(slots, 1) * self._length
+        with _file(folder if total > _IN_MEMORY else None) as file:
+            os.posix_fallocate(file.fileno(), 0, total)
+            self._bytes = mmap.mmap(file.fileno(), total, prot=mmap.PROT_READ)
+            self.descriptor = os.dup(file.fileno())
+        self._filled: set[int] = set()
+
+    def fill(self, slots: Iterable[int]) -> None:
+        """Say that these slots were written."""
+        self._filled.update(slots)
+
+    def __contains__(self, slot: object) -> bool:
+        return slot in self._filled
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(sorted(self._filled))
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._filled)
 
-    @overload
-    def __getitem__(self, index: int) -> np.ndarray: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[np.ndarray]: ...
-    def __getitem__(self, index: int | slice) -> np.ndarray | Sequence[np.ndarray]:
-        if isinstance(index, slice):
-            return Selection(self, range(len(self))[index])
-        return np.frombuffer(self._spool.read(self._places[index]), np.uint8).reshape(self._shape)
+    def __getitem__(self, slot: int) -> np.ndarray:
+        if slot not in self._filled:
+            raise KeyError(slot)
+        return np.frombuffer(self._bytes, np.uint8, self._length, slot * self._length).reshape(self._shape)
 
     def close(self) -> None:
-        """Forget all."""
-        self._spool.close()
+        """Forget all; views that are still held keep the memory until they are gone."""
+        os.close(self.descriptor)
+
+
+def _file(folder: Path | None) -> IO[bytes]:
+    """A file without a name, in memory where no folder is given."""
+    if folder is None and hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("crops"), "r+b")
+    # Where a file system needs a name for a moment, a killed run's is cleared like other parts.
+    return tempfile.TemporaryFile(prefix=".", suffix=PART, dir=folder)
 
 
 class Selection(Sequence[np.ndarray]):
-    """Some items of a sequence, read when they are asked for."""
+    """Some items, read when they are asked for."""
 
-    def __init__(self, items: Sequence[np.ndarray], places: Sequence[int]):
+    def __init__(self, items: Sequence[np.ndarray] | Mapping[int, np.ndarray], places: Sequence[int]):
         self._items, self._places = items, places
 
     def __len__(self) -> int:

@@ -138,7 +138,7 @@ def verify_all(
         unit = units[key]
         if sidecar is None or sidecar.digest != unit.digest:
             lost = Findings(unit.entry.url)
-            lost.add("not_verified", "", "was not read since it changed; audit again, without --retry-failed")
+            lost.add("not_verified", "", "was not read since it changed; audit again")
             rows: Iterable[Finding] = lost
         else:
             rows = publish.read_rows(folder / f"{key}.parquet", Finding) if sidecar.files else ()

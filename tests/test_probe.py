@@ -134,14 +134,43 @@ def test_a_stream_without_frames(tmp_path):
     assert fails(tmp_path / "v.mp4", "no_frames")
 
 
-def test_frames_that_cannot_be_decoded(plain, tmp_path):
-    path = tmp_path / "v.mp4"
-    ffmpeg("-i", plain, "-c", "copy", "-movflags", "+faststart", path)
+def zero(path, share):
+    """Zeros in place of the last part of what is coded."""
     content = bytearray(path.read_bytes())
     start = content.index(b"mdat") + 4
+    start += int((1 - share) * (len(content) - start))
     content[start:] = bytes(len(content) - start)
     path.write_bytes(content)
+
+
+def test_frames_that_cannot_be_decoded(plain, tmp_path):
+    path = tmp_path / "v.mp4"
+    ffmpeg("-i", plain, "-c:v", "mpeg4", "-movflags", "+faststart", path)
+    zero(path, 1)
     assert fails(path, "decode_error", f"none of {COUNT} frames")
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+def test_a_hole_of_zeros(plain, tmp_path, codec):
+    path = tmp_path / "v.mp4"
+    ffmpeg(
+        "-i",
+        plain,
+        "-c:v",
+        codec,
+        "-bf",
+        "2",
+        "-x265-params",
+        "log-level=none",
+        "-movflags",
+        "+faststart",
+        path,
+    )
+    assert probe(path).frames == COUNT
+    zero(path, 0.1)
+    assert fails(path, "decode_error", f"of {COUNT}; download it again")
+    zero(path, 1)
+    assert fails(path, "decode_error", f"at frame 0 of {COUNT}")
 
 
 def test_what_is_no_file(tmp_path):

@@ -74,7 +74,7 @@ def test_pending_is_what_is_missing_or_made_of_something_else(tmp_path):
     committed(tmp_path, "train/c", "1", status="failed")
     wanted = {"train/a": "1", "train/b": "2", "train/c": "1", "train/d": "1"}
     assert resume.find_pending(tmp_path, wanted, retry_failed=False) == ["train/b", "train/d"]
-    assert resume.find_pending(tmp_path, wanted, retry_failed=True) == ["train/c"]
+    assert resume.find_pending(tmp_path, wanted, retry_failed=True) == ["train/b", "train/c", "train/d"]
 
 
 def test_seal_removes_what_the_plan_no_longer_names(tmp_path):

@@ -39,7 +39,7 @@ def test_a_rerun_writes_no_track_and_no_shard_again(built, tmp_path):
 def test_a_new_mask_parameter_detects_no_face_again(built, tmp_path):
     work = built.copy(tmp_path / "work")
     before, tars = stamps(work.tracks / "groups"), only_tars(work.shards)
-    work.set(mask={"gate": 1.1}, frames={"count": 2})
+    work.set(mask={"gate": 1.1, "kinds": ["difference", "soft"]}, frames={"count": 2})
     assert work.track() == work.shard() == 0
     assert stamps(work.tracks / "groups") == before
     assert all(tars[name] != digest for name, digest in only_tars(work.shards).items())
@@ -173,8 +173,11 @@ def test_bad_usage_exits_2_and_names_the_remedy(built, tmp_path, capsys):
 
 def test_bundles_that_are_run_twice_give_the_same_bytes(built, demo_corpus, tmp_path):
     work = built.copy(tmp_path / "work")
+    shutil.rmtree(work.tracks)
     shutil.rmtree(work.shards)
-    assert work.shard("--direct_num_workers=1", "--direct_runner_bundle_repeat=1") == 0
+    twice = ("--direct_num_workers=1", "--direct_runner_bundle_repeat=1")
+    assert work.track(*twice) == work.shard(*twice) == 0
+    assert digests(work.tracks) == digests(built.tracks)
     assert digests(work.shards) == digests(built.shards)
     sidecar = json.loads(next(work.shards.glob("train/*.json")).read_text())
     assert sidecar["files"]

@@ -1,6 +1,8 @@
 """Warping frames to aligned crops, and writing crops as images."""
 
+import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -53,23 +55,41 @@ def warp(frame: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
     )
 
 
-def read_crops(
+@dataclass(frozen=True)
+class FrameReads:
+    """The crops of one frame.
+
+    Attributes:
+      frame: 0-based, in presentation order.
+      slots: where they go, one for each crop.
+      matrices: (crops, 2, 3) float64, crop pixel to frame pixel.
+    """
+
+    frame: int
+    slots: tuple[int, ...]
+    matrices: np.ndarray
+
+
+def fill_crops(
+    descriptor: int,
     path: str | Path,
-    frames: Sequence[int],
-    matrices: Sequence[np.ndarray],
+    reads: Sequence[FrameReads],
     size: int,
     expected: tuple[int, int],
-) -> Iterator[list[np.ndarray]]:
-    """The crops of a clip's faces, frame by frame: (size, size, 3) uint8 RGB each.
+) -> Iterator[tuple[int, ...]]:
+    """Write the crops of a clip into a file: (size, size, 3) uint8 RGB each, one after the other by slot.
 
     Stops early, without an error, where the clip is shorter than its group's reference clip.
 
     Args:
+      descriptor: of the file.
       path: of the clip.
-      frames: increasing.
-      matrices: for each frame, (faces, 2, 3).
+      reads: increasing by frame.
       size: edge of the crops in pixels.
       expected: width and height of the group's reference clip.
+
+    Yields:
+      The slots that were filled, frame by frame.
 
     Raises:
       ClipError: if the clip cannot be read, or "other_size".
@@ -77,16 +97,22 @@ def read_crops(
     video = Video(path)
     if len(video) == 0:
         raise ClipError("no_frames", f"{path}: no frames")
-    for index, faces in zip(frames, matrices, strict=True):
-        if index >= len(video):
+    length = size * size * 3
+    for wanted in reads:
+        if wanted.frame >= len(video):
             return
-        frame = video[index]
+        frame = video[wanted.frame]
         height, width = frame.shape[:2]
         if (width, height) != expected:
             raise ClipError(
                 "other_size", f"{path}: {width}x{height}, its original {expected[0]}x{expected[1]} pixels"
             )
-        yield [warp(frame, matrix, size) for matrix in faces]
+        for slot, matrix in zip(wanted.slots, wanted.matrices, strict=True):
+            data = warp(frame, matrix, size).data.cast("B")
+            written = 0
+            while written < length:
+                written += os.pwrite(descriptor, data[written:], slot * length + written)
+        yield wanted.slots
 
 
 def points_in_crop(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """The chosen frames of a group and where its faces lie in them: one geometry for every clip of the group."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,8 +8,12 @@ import numpy as np
 from schemas.params import FramesParams
 from schemas.track import TrackFrame
 from transforms.choice import choose_frames, choose_windows
-from transforms.crops import points_in_crop
+from transforms.crops import FrameReads, points_in_crop
+from transforms.delay import OFFSETS, REACH
 from transforms.difference.model import CropShapes
+
+# Frames of a track whose neighbours are read.
+_PROBES = 8
 
 
 @dataclass(frozen=True)
@@ -25,9 +29,10 @@ class GroupGeometry:
 
     Attributes:
       windows: one for each sample of a clip.
-      frames: every chosen frame, increasing.
       places: position of each (track, frame) in the order in which crops are read.
       rows: the track's row at each position.
+      neighbours: position and offset in frames of crops beside some of the chosen ones, in the matrix of the
+        chosen one; their slots follow those of the positions.
     """
 
     def __init__(self, rows: Sequence[TrackFrame], params: FramesParams, unit: str):
@@ -41,16 +46,46 @@ class GroupGeometry:
             for frames in choose(sorted(found), params)
         ]
         used = sorted({(frame, window.track) for window in self.windows for frame in window.frames})
-        self.frames = sorted({frame for frame, _ in used})
         self.places = {(track, frame): place for place, (frame, track) in enumerate(used)}
         self.rows = [by_track[track][frame] for frame, track in used]
+        last = max((row.frame for row in rows), default=0)
+        self.neighbours = [
+            (place, offset)
+            for places in self.tracks().values()
+            for place in _spread([p for p in places if REACH <= self.rows[p].frame <= last - REACH], _PROBES)
+            for offset in OFFSETS
+        ]
 
-    def matrices(self) -> list[np.ndarray]:
-        """For each of `frames`, (faces, 2, 3) float64: crop pixel to frame pixel."""
-        faces: dict[int, list[np.ndarray]] = {frame: [] for frame in self.frames}
-        for row in self.rows:
-            faces[row.frame].append(np.array(row.crop_to_frame).reshape(2, 3))
-        return [np.stack(faces[frame]) for frame in self.frames]
+    def reads(self, *, around: bool) -> list[FrameReads]:
+        """What to read of a clip, increasing by frame; the slots of chosen frames are their positions.
+
+        Args:
+          around: also read the frames beside some of the chosen ones, to find a clip that is shifted in time.
+        """
+        found: dict[int, list[tuple[int, np.ndarray]]] = {}
+        for place, row in enumerate(self.rows):
+            found.setdefault(row.frame, []).append((place, self._matrix(place)))
+        if around:
+            for slot, (place, offset) in enumerate(self.neighbours, len(self.rows)):
+                found.setdefault(self.rows[place].frame + offset, []).append((slot, self._matrix(place)))
+        return [
+            FrameReads(frame, tuple(slot for slot, _ in crops), np.stack([matrix for _, matrix in crops]))
+            for frame, crops in sorted(found.items())
+        ]
+
+    def around(
+        self, places: Sequence[int], crops: Mapping[int, np.ndarray]
+    ) -> dict[int, dict[int, np.ndarray]]:
+        """By index in `places`, crops of the frames beside it by offset; those with all of them."""
+        found: dict[int, dict[int, np.ndarray]] = {}
+        index = {place: i for i, place in enumerate(places)}
+        for slot, (place, offset) in enumerate(self.neighbours, len(self.rows)):
+            if place in index and slot in crops:
+                found.setdefault(index[place], {})[offset] = crops[slot]
+        return {i: beside for i, beside in found.items() if len(beside) == len(OFFSETS)}
+
+    def _matrix(self, place: int) -> np.ndarray:
+        return np.array(self.rows[place].crop_to_frame).reshape(2, 3)
 
     def tracks(self) -> dict[int, list[int]]:
         """Positions of each track, by frame."""
@@ -61,19 +96,16 @@ class GroupGeometry:
 
     def landmarks(self, place: int) -> np.ndarray:
         """(5, 2) float64, crop pixels."""
-        row = self.rows[place]
-        return points_in_crop(
-            np.array(row.landmarks).reshape(5, 2), np.array(row.crop_to_frame).reshape(2, 3)
-        )
+        return points_in_crop(np.array(self.rows[place].landmarks).reshape(5, 2), self._matrix(place))
 
     def shapes(self, places: Sequence[int]) -> CropShapes:
         """Outlines of face and lips in the crops at some positions."""
         outlines = [
             [
-                points_in_crop(np.array(points).reshape(-1, 2), np.array(row.crop_to_frame).reshape(2, 3))
-                for points in (row.oval, row.lips)
+                points_in_crop(np.array(points).reshape(-1, 2), self._matrix(place))
+                for points in (self.rows[place].oval, self.rows[place].lips)
             ]
-            for row in (self.rows[place] for place in places)
+            for place in places
         ]
         return CropShapes(
             oval=np.array([oval for oval, _ in outlines], np.float32),
@@ -84,3 +116,10 @@ class GroupGeometry:
         """Whether the frames at these positions are consecutive."""
         frames = [self.rows[place].frame for place in places]
         return len(frames) > 1 and frames[-1] - frames[0] == len(frames) - 1
+
+
+def _spread(places: Sequence[int], most: int) -> list[int]:
+    """At most so many of them, evenly."""
+    if len(places) <= most:
+        return list(places)
+    return [places[i] for i in np.linspace(0, len(places) - 1, most).round().astype(int)]

@@ -8,10 +8,12 @@ import numpy as np
 from schemas.params import MaskParams
 from schemas.sample import MaskKind, MaskQuality
 from transforms import masks
-from transforms.difference.model import CropShapes, DifferenceModel, DifferenceParams
-from transforms.registration import residual_shift
+from transforms.difference.model import DifferenceModel, DifferenceParams
+from transforms.pair_guard import GuardedPair
 
 UNKNOWN = MaskQuality(score=0.0)
+COMPARING: frozenset[MaskKind] = frozenset({"difference", "boundary", "soft", "dffd", "ssim"})
+"""Kinds that compare the real and the fake clip."""
 BY_DEFINITION = MaskQuality(score=1.0, area=0.0)
 
 
@@ -34,10 +36,9 @@ def binary(mask: np.ndarray) -> np.ndarray:
 
 
 def measure(
-    real: Sequence[np.ndarray],
+    pair: GuardedPair,
     fake: Sequence[np.ndarray],
     official: Sequence[np.ndarray],
-    shapes: CropShapes,
     *,
     dense: bool,
     lossless: bool | None,
@@ -46,35 +47,36 @@ def measure(
     """Masks of each crop of a pair of clips, in order.
 
     Args:
-      real: crops of the real clip, (size, size, 3) uint8 RGB; read a bounded number of times.
+      pair: the real clip's crops, (size, size, 3) uint8 RGB, read a bounded number of times; and the shapes
+        of the face. Kinds that need a comparison are not given where it is not comparable.
       fake: crops of the fake at the same frames.
       official: crops of the dataset's own mask clip, (size, size, 3) uint8; may be shorter, or empty.
-      shapes: of the face in each crop.
       dense: True if the crops are of consecutive frames.
       lossless: whether the pair's compression is lossless; None to find out.
       params: which kinds.
     """
     wanted = {params.train, *params.kinds}
     model = None
-    residual = None
-    if wanted & {"difference", "boundary"}:
-        settings = DifferenceParams(gate=params.gate)
-        model = DifferenceModel.fit(real, fake, shapes, dense=dense, lossless=lossless, params=settings)
-        residual = residual_shift(real, fake, shapes)
+    if pair.comparable and wanted & {"difference", "boundary"}:
+        model = DifferenceModel.fit(
+            pair.real,
+            fake,
+            pair.shapes,
+            dense=dense,
+            lossless=False if pair.moved else lossless,
+            params=DifferenceParams(gate=params.gate),
+        )
     before: np.ndarray | None = None
-    for i in range(len(real)):
+    for i in range(len(fake)):
         kinds: dict[MaskKind, np.ndarray] = {}
-        quality = UNKNOWN
+        quality = replace(UNKNOWN, residual=_round(pair.residual))
         stated = masks.official(official[i]) if i < len(official) else None
         if stated is not None:
             kinds["official"] = binary(stated)
         if model is not None:
             found = model.frame(i)
-            quality = MaskQuality(
-                score=_round(found.score) or 0.0,
-                noise=_round(found.noise),
-                snr=_round(found.snr),
-                residual=_round(residual),
+            quality = replace(
+                quality, score=_round(found.score) or 0.0, noise=_round(found.noise), snr=_round(found.snr)
             )
             if found.mask is not None:
                 quality = replace(
@@ -84,25 +86,28 @@ def measure(
                     temporal_iou=None if before is None else _round(masks.iou(found.mask, before)),
                 )
                 kinds["difference"] = binary(found.mask)
-                kinds["boundary"] = masks.boundary(found.mask)
+                if "boundary" in wanted:
+                    kinds["boundary"] = masks.boundary(found.mask)
             before = found.mask
-        kinds |= _uncalibrated(real[i], fake[i], shapes.oval[i], wanted)
+        kinds |= _uncalibrated(pair, i, fake[i], wanted)
         yield FrameMasks({kind: mask for kind, mask in kinds.items() if kind in wanted}, quality)
 
 
 def _uncalibrated(
-    real: np.ndarray, fake: np.ndarray, oval: np.ndarray, wanted: set[MaskKind]
+    pair: GuardedPair, i: int, fake: np.ndarray, wanted: set[MaskKind]
 ) -> dict[MaskKind, np.ndarray]:
-    size = real.shape[0]
+    size = fake.shape[0]
     kinds: dict[MaskKind, np.ndarray] = {}
-    if "soft" in wanted:
-        kinds["soft"] = masks.soft(real, fake)
-    if "dffd" in wanted:
-        kinds["dffd"] = binary(masks.dffd(real, fake))
-    if "ssim" in wanted:
-        kinds["ssim"] = masks.ssim(real, fake)
+    if pair.comparable and wanted & COMPARING:
+        real = pair.real[i]
+        if "soft" in wanted:
+            kinds["soft"] = masks.soft(real, fake)
+        if "dffd" in wanted:
+            kinds["dffd"] = binary(masks.dffd(real, fake))
+        if "ssim" in wanted:
+            kinds["ssim"] = masks.ssim(real, fake)
     if "hull" in wanted:
-        kinds["hull"] = binary(masks.hull(oval, size))
+        kinds["hull"] = binary(masks.hull(pair.shapes.oval[i], size))
     if "all_one" in wanted:
         kinds["all_one"] = binary(masks.all_one(size))
     return kinds

@@ -1,10 +1,14 @@
 """Frames of a video file, by index."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 
 from transforms.errors import ClipError
+
+# What decord puts before its messages: a clock, and a line of its source.
+_WHERE = re.compile(r"\[[0-9:]+\] \S+:\d+: ")
 
 
 class Video:
@@ -17,14 +21,15 @@ class Video:
       path: of the file.
 
     Raises:
-      ClipError: "missing", "empty_file" or "decode_error".
+      ClipError: "missing", "empty_file", "unreadable" or "decode_error".
     """
 
     def __init__(self, path: str | Path):
         self._path = str(path)
         try:
-            if Path(path).stat().st_size == 0:
-                raise ClipError("empty_file", f"{path}: no bytes")
+            with Path(path).open("rb") as file:
+                if not file.read(1):
+                    raise ClipError("empty_file", f"{path}: no bytes")
         except FileNotFoundError:
             raise ClipError("missing", f"{path}: no such file") from None
         except OSError as error:
@@ -65,5 +70,5 @@ class Video:
 
 
 def _first_line(error: Exception) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
+    lines = [line for line in _WHERE.sub("", str(error)).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__

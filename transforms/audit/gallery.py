@@ -1,7 +1,7 @@
 """Pictures for the report: which samples to show, and how a mask is drawn over a face."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
@@ -14,6 +14,8 @@ import pyarrow.compute as pc
 
 Image = npt.NDArray[np.uint8]
 
+# Most pictures of a gallery, however many are asked for.
+MOST = 96
 TILE = 176
 _GAP = 4
 _TINT = np.array((0, 229, 255), np.float32)  # cyan: no skin has it
@@ -62,46 +64,87 @@ class _Codes:
 
 
 def pick_examples(masks: pa.Table, count: int) -> list[Pick]:
-    """Fakes of every method in turn, each of another clip, chosen by a hash of its name.
+    """Fakes of every method at every compression, as many of each, chosen by a hash of the group's name.
+
+    One method's picks are of the same groups and frames at all compressions, as far as there are such.
 
     Args:
       masks: as `transforms.audit.checks.flatten_masks` makes them.
-      count: most pictures.
+      count: pictures, rounded up so that every combination has as many; no more than `MOST` are picked,
+        whatever the count and the number of combinations.
+
+    Returns:
+      The first of every combination, then the second of every one, and so on.
     """
+    if count < 1:
+        return []
     codes = _Codes(masks)
-    columns = ["label", "method", "dataset", "clip"]
-    by_method: dict[str, list[tuple[str, str]]] = {}
+    columns = ["label", "method", "compression", "dataset", "group", "clip"]
+    found: dict[tuple[str, str], dict[tuple[str, str], list[str]]] = {}
     for row in masks.select(columns).group_by(columns).aggregate([]).to_pylist():
         if row["label"] != "real":
-            by_method.setdefault(row["method"], []).append((row["dataset"], row["clip"]))
-    for names in by_method.values():
-        names.sort(key=lambda name: _hash("/".join(name)))
-    turns = zip_longest(*(by_method[method] for method in sorted(by_method)))
-    chosen = [name for turn in turns for name in turn if name is not None][: max(0, count)]
+            groups = found.setdefault((row["method"], row["compression"]), {})
+            groups.setdefault((row["dataset"], row["group"]), []).append(row["clip"])
+    turns = max(1, min(-(-count // max(1, len(found))), MOST // max(1, len(found))))
     picks = []
-    for dataset, clip in chosen:
-        rows = codes.where(clip=clip, dataset=dataset)
-        picks.append(_with_real(masks, codes, int(rows[_hash(clip) % len(rows)])))
-    return sorted(
-        picks, key=lambda pick: (masks["method"][pick.row].as_py(), masks["clip"][pick.row].as_py())
-    )
+    for turn in range(turns):
+        for method, compression in sorted(found):
+            clips = _in_turn(found[method, compression], method)
+            if turn < len(clips):
+                dataset, group, clip = clips[turn]
+                rows = codes.where(clip=clip, dataset=dataset)
+                rows = rows[np.lexsort((codes["frame"][rows], codes["track"][rows]))]
+                row = int(rows[_hash(f"{method}/{dataset}/{group}") % len(rows)])
+                picks.append(_with_real(masks, codes, row))
+    return picks[:MOST]
+
+
+def _in_turn(groups: Mapping[tuple[str, str], list[str]], method: str) -> list[tuple[str, str, str]]:
+    """Clips as (dataset, group, clip): one of every group, by a hash, before a second of any."""
+    every = [
+        (number, _hash(f"{method}/{dataset}/{group}"), (dataset, group, clip))
+        for (dataset, group), clips in groups.items()
+        for number, clip in enumerate(sorted(clips))
+    ]
+    return [clip for _, _, clip in sorted(every)]
 
 
 def pick_worst(masks: pa.Table, count: int) -> list[Pick]:
     """Known masks of fakes with the lowest scores (then the weakest signal), one a method and group."""
     known = pc.and_(pc.not_equal(masks["label"], "real"), pc.not_equal(masks["mask_kind"], "unknown"))
-    rows = np.flatnonzero(known.to_numpy())
-    if not len(rows) or count < 1:
-        return []
     codes = _Codes(masks)
+    picked = _firsts(masks, codes, known, ("score", "snr"))[: max(0, count)]
+    return [_with_real(masks, codes, int(row)) for row in picked]
+
+
+def pick_unknown(masks: pa.Table, count: int) -> list[Pick]:
+    """Unknown masks of fakes, one a method and group: those without a signal in turn with the weakest ones."""
+    unknown = pc.and_(pc.not_equal(masks["label"], "real"), pc.equal(masks["mask_kind"], "unknown"))
+    codes = _Codes(masks)
+    rows = _firsts(masks, codes, unknown, ("snr",))
+    compared = masks["snr"].is_valid().to_numpy()
+    kinds: dict[tuple[bool, int], list[int]] = {}
+    for row in rows.tolist():
+        kinds.setdefault((bool(compared[row]), int(codes["method"][row])), []).append(row)
+    turns = zip_longest(*(kinds[kind] for kind in sorted(kinds)))
+    picked = [row for turn in turns for row in turn if row is not None][: max(0, count)]
+    return [_with_real(masks, codes, row) for row in sorted(picked, key=lambda row: bool(compared[row]))]
+
+
+def _firsts(
+    masks: pa.Table, codes: _Codes, wanted: pa.ChunkedArray, figures: Sequence[str]
+) -> npt.NDArray[np.int64]:
+    """Rows that are wanted, the lowest figures first, then as measured before carried; one a method and group."""
+    rows = np.flatnonzero(wanted.to_numpy())
+    if not len(rows):
+        return rows
     carried = pc.fill_null(pc.not_equal(masks["mask_from"], masks["compression"]), True).to_numpy()[rows]
-    figures = [masks[name].to_numpy()[rows] for name in ("snr", "score")]
-    ordered = rows[np.lexsort((carried, *figures))]
+    values = [masks[name].to_numpy()[rows] for name in reversed(figures)]
+    ordered = rows[np.lexsort((carried, *values))]
     place = np.zeros(len(ordered), np.int64)
     for name in ("dataset", "group", "method"):
         place = place * (int(codes[name].max()) + 1) + codes[name][ordered]
-    firsts = np.sort(np.unique(place, return_index=True)[1])[:count]
-    return [_with_real(masks, codes, int(row)) for row in ordered[firsts]]
+    return ordered[np.sort(np.unique(place, return_index=True)[1])]
 
 
 def _hash(name: str) -> int:
@@ -114,13 +157,20 @@ def _with_real(masks: pa.Table, codes: _Codes, row: int) -> Pick:
     return Pick(row, int(real[0]) if len(real) else None)
 
 
-def why_weak(quality: Mapping[str, float | None], gate: float) -> str:
-    """What makes a mask's score low, from its figures; thresholds are those of a person's first look."""
+def why_weak(quality: Mapping[str, float | None], gate: float, note: str = "") -> str:
+    """What makes a known mask's score low; thresholds are those of a person's first look.
+
+    Args:
+      quality: the figures of `transforms.audit.checks.QUALITY`, as far as there are.
+      gate: `mask.gate`, in nepers.
+      note: what the shard stage said of the clip's masks; "" for nothing.
+    """
     rules = (
+        ("score", lambda v: v < 0.5, "its outline is uncertain (score {:.2f})"),
         ("snr", lambda v: v < 1.5 * gate, "signal {:.2f} nepers, near the gate"),
         ("official_iou", lambda v: v < 0.6, "agrees {:.2f} with the dataset's mask"),
         ("temporal_iou", lambda v: v < 0.6, "flickers: {:.2f} with the frame before"),
-        ("residual", lambda v: v > 1.0, "{:.1f} px shift outside the face"),
+        ("residual", lambda v: v > 0.3, "{:.2f} px shift outside the face"),
         ("area", lambda v: v < 0.02, "covers {:.1%} of the crop"),
         ("area", lambda v: v > 0.7, "covers {:.0%} of the crop"),
     )
@@ -129,7 +179,30 @@ def why_weak(quality: Mapping[str, float | None], gate: float) -> str:
         value = quality.get(name)
         if value is not None and weak(value):
             said.append(text.format(value))
-    return "; ".join(said) or "no other figure is weak"
+    return "; ".join([*said, *filter(None, [note])]) or "no figure is weak, others have better scores"
+
+
+def why_unknown(snr: float | None, mask_from: str | None, train: str, gate: float, note: str = "") -> str:
+    """Why a fake's mask is unknown.
+
+    Args:
+      snr: signal to noise in nepers; None where nothing was compared.
+      mask_from: compression that it was measured on; None where it was on none.
+      train: `mask.train`.
+      gate: `mask.gate`, in nepers.
+      note: what the shard stage said of the clip's masks; "" for nothing.
+    """
+    if train == "official":
+        return note or "the dataset has no mask of it"
+    if snr is not None and snr < gate:
+        return f"signal {snr:.2f} nepers, below mask.gate ({gate:g}): the codec's noise hides the forgery"
+    if note:
+        return note
+    if mask_from is None:
+        return "its original is not there at a compression that it has, so nothing could be compared"
+    if snr is None:
+        return "this frame could not be compared with its original"
+    return f"signal {snr:.2f} nepers, but no region stands out"
 
 
 def draw_strip(real: Image | None, fake: Image | None, mask: Image | None, official: Image | None) -> Image:

@@ -1,9 +1,11 @@
 """What a video file holds: frames, size, rotation, rate and digest, from one read of the file.
 
 Frames are packets of the video stream: as many as `len(decord.VideoReader(path))` gives, also where a file
-was cut off. Two kinds of files are refused although decord opens them: those that were cut off, at whose last
-frames it fails, and those whose edit list hides frames (made by cutting without encoding again), where it
-counts the hidden ones too, and gives another frame for an index depending on which one was asked for before.
+was cut off. Three kinds of files are refused although decord opens them: those that were cut off, at whose
+last frames it fails; those with a frame that is not whole, such as one in a hole of zeros, where it fails now
+at that frame and now at one before, since it decodes ahead in a thread; and those whose edit list hides
+frames (made by cutting without encoding again), where it counts the hidden ones too, and gives another frame
+for an index depending on which one was asked for before.
 A Matroska file that was cut off does not show it, and passes with the frames that are left.
 """
 
@@ -155,6 +157,7 @@ def _facts(container: Any, path: str) -> Generator[None, None, tuple[int, int, i
     if stream.codec_context is None:
         raise ClipError("decode_error", f"{path}: its codec is not known here; encode it as H.264")
     stream.codec_context.thread_count = 1
+    prefix = _length_prefix(stream.codec_context)
     first, packets, frames, hidden = None, 0, 0, 0
     for packet in container.demux(stream):
         first = first or _decode(packet)
@@ -163,7 +166,7 @@ def _facts(container: Any, path: str) -> Generator[None, None, tuple[int, int, i
         packets += 1
         frames += packet.size > 0
         hidden += packet.is_discard
-        if packet.is_corrupt:
+        if packet.is_corrupt or (prefix and not _is_whole(memoryview(packet), prefix)):
             raise ClipError(
                 "decode_error",
                 f"{path}: cut off, or damaged, at frame {frames - 1} of {max(stream.frames, frames)}; "
@@ -187,6 +190,25 @@ def _facts(container: Any, path: str) -> Generator[None, None, tuple[int, int, i
     rotation = round(first.rotation / 90) * 90 % 360
     width, height = (first.height, first.width) if rotation % 180 else (first.width, first.height)
     return frames, width, height, rotation, float(stream.average_rate or Fraction(0))
+
+
+def _length_prefix(codec: Any) -> int:
+    """Bytes of the length before each unit (NAL) of a packet; 0 where units are told apart in another way."""
+    # ISO/IEC 14496-15: avcC and hvcC begin with a version, which is 1.
+    place = {"h264": 4, "hevc": 21}.get(codec.name)
+    header = codec.extradata or b""
+    return (header[place] & 3) + 1 if place and len(header) > place and header[0] == 1 else 0
+
+
+def _is_whole(packet: memoryview, prefix: int) -> bool:
+    """Whether the lengths in a packet lead to its end, as libavcodec demands before it decodes anything."""
+    place = 0
+    while len(packet) - place >= 4:
+        length = int.from_bytes(packet[place : place + prefix])
+        place += prefix + length
+        if not length or place > len(packet):
+            return False
+    return True
 
 
 def _decode(packet: Any) -> Any:

@@ -1,0 +1,86 @@
+"""Worker processes of the embedded runner that end with their run, and a run that ends with its workers.
+
+Left to itself, Beam's FnApiRunner waits for ever for a worker that was killed (as the kernel does for want of
+memory), and a worker whose run was killed goes on writing.
+"""
+
+import contextlib
+import queue
+import shlex
+import sys
+import threading
+from collections.abc import Iterator
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.transforms.environments import SubprocessSDKEnvironment
+
+from pipelines import leash
+from pipelines.errors import StoppedError
+
+# Beam's name for the thread that waits for a worker process, and raises if that ends otherwise than well.
+_WAITS_FOR_WORKER = "run_worker"
+
+
+def run(graph: beam.PTransform, options: PipelineOptions) -> None:
+    """Run a graph in worker processes; returns when it is done.
+
+    Args:
+      graph: applied to a pipeline under its own label.
+      options: Beam's; `direct_num_workers` is the number of processes, `direct_running_mode` must be
+        "in_memory", since another mode would start Beam's own workers.
+
+    Raises:
+      StoppedError: if a worker process was killed. No worker is left then.
+      Exception: what the graph raised, or that a worker died otherwise.
+    """
+    ended: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+    listener, name = leash.listen()
+    with listener, _deaths(ended):
+        command = f"exec {shlex.quote(sys.executable)} -m pipelines.worker {name}"
+        runner = FnApiRunner(SubprocessSDKEnvironment.from_command_string(command))
+        pipeline = beam.Pipeline(runner=runner, options=options)
+        pipeline | graph
+
+        def work() -> None:
+            try:
+                pipeline.run().wait_until_finish()
+            except BaseException as error:
+                ended.put(error)
+            else:
+                ended.put(None)
+
+        # A daemon, because Beam does not return from `run` once a worker has died.
+        threading.Thread(target=work, daemon=True).start()
+        error = ended.get()
+    if error is not None:
+        raise error
+
+
+@contextlib.contextmanager
+def _deaths(ended: "queue.SimpleQueue[BaseException | None]") -> Iterator[None]:
+    """Report the end of a worker process while the block runs."""
+    usual = threading.excepthook
+
+    def notice(arguments: threading.ExceptHookArgs) -> None:
+        if arguments.thread is not None and arguments.thread.name == _WAITS_FOR_WORKER:
+            ended.put(_explain(arguments.exc_value))
+        else:
+            usual(arguments)
+
+    threading.excepthook = notice
+    try:
+        yield
+    finally:
+        threading.excepthook = usual
+
+
+def _explain(error: BaseException | None) -> Exception:
+    """What to raise for the end of a worker: what others did to it, or what it did."""
+    if str(error).endswith((" -9", " -15")):
+        return StoppedError(
+            "a worker process was killed, most often for want of memory; what is finished is kept: run "
+            "again, with fewer workers if it comes again, such as --direct_num_workers=1"
+        )
+    return RuntimeError(f"a worker process died; what is finished is kept, and a rerun continues: {error}")
