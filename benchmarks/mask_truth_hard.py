@@ -24,7 +24,8 @@ def forge_hard(
 
     box: a hard square 1.1 times the face's height (it covers half of the background in the crop), the swapped
     face inside, its surround slightly moved and blurred, as an autoencoder gives it back. parts: eyes and
-    mouth, three regions. occluded: a swap with a moving bar left real. weak: the mouth blended at 40%.
+    mouth, three regions (as far as the swap reaches). occluded: a swap with a moving bar left real.
+    weak: the mouth blended at 40%.
     """
     oval = face.points[list(FACE_OVAL)]
     low, high = oval.min(0), oval.max(0)
@@ -43,8 +44,8 @@ def forge_hard(
         alpha[y0:y1, x0:x1] = 1
         return _blend(frame, fake, alpha), alpha
     if family == "parts":
-        fake, _ = forge("hard_swap", frame, face, donor, donor_face, phase=phase, seed=seed)
-        alpha = np.max([_part(shape, face.points[list(c)], s) for c, s in _PARTS], axis=0)
+        fake, swapped = forge("hard_swap", frame, face, donor, donor_face, phase=phase, seed=seed)
+        alpha = np.max([_part(shape, face.points[list(c)], s) for c, s in _PARTS], axis=0) * swapped
     elif family == "occluded":
         fake, alpha = forge("swap", frame, face, donor, donor_face, phase=phase, seed=seed)
         across = np.array([np.cos(0.7), np.sin(0.7)])

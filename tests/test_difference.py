@@ -8,6 +8,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 from skimage.data import astronaut, chelsea
 
 from transforms.difference.model import CropShapes, DifferenceModel, DifferenceParams
@@ -60,9 +61,42 @@ def swap(feather=3.0):
     return np.clip(np.rint(fake), 0, 255).astype(np.uint8), alpha
 
 
+HARD = ("box", "parts", "occluded", "weak")
+
+
+@cache
+def hard(kind):
+    """A forgery whose shape is no star near the face: frames and, for each, alpha."""
+    real, whole = real_frames(), swap(0.0)[0]
+    rows, columns = np.mgrid[:SIZE, :SIZE]
+    alpha = np.zeros((N, SIZE, SIZE), np.float32)
+    fake = whole.astype(np.float32)
+    if kind == "box":
+        alpha[:, 16:240, 24:232] = 1
+        shift = np.array([[1.02, 0, -2], [0, 1.02, -2]])
+        fake = np.stack(
+            [cv2.GaussianBlur(cv2.warpAffine(f, shift, (SIZE, SIZE)), (0, 0), 1.5) for f in whole]
+        )
+    elif kind == "parts":
+        for x, y, a, b in ((98, 105, 22, 14), (158, 105, 22, 14), (128, 180, 26, 15)):
+            alpha[:, ((columns - x) / a) ** 2 + ((rows - y) / b) ** 2 < 1] = 1
+    elif kind == "occluded":
+        alpha[:] = swap(0.0)[1]
+        for i in range(N):
+            alpha[i, np.abs((columns + rows) / 2 - 132 - 12 * np.sin(2 * np.pi * i / N)) < 12] = 0
+    else:
+        alpha[:, ((columns - 128) / 34) ** 2 + ((rows - 180) / 24) ** 2 < 1] = 1
+        fake = real + 0.4 * (fake - real)
+    mixed = real + alpha[..., None] * (fake.astype(np.float32) - real)
+    return np.clip(np.rint(mixed), 0, 255).astype(np.uint8), alpha
+
+
 @cache
 def coded(what, crf):
-    frames = {"real": real_frames(), "swap": swap()[0], "again": None}[what]
+    if what in HARD:
+        frames = hard(what)[0]
+    else:
+        frames = {"real": real_frames(), "swap": swap()[0], "again": None}[what]
     if frames is None:
         frames = coded("real", crf)
     file = BytesIO()
@@ -115,9 +149,9 @@ def test_quality_of_a_found_mask():
     exact = fit(coded("real", 0), coded("swap", 0)).frame(3)
     medium = fit(coded("real", 23), coded("swap", 23)).frame(3)
     weak = fit(coded("real", 40), coded("swap", 40)).frame(3)
-    assert exact.score == 1
+    assert 0.9 < exact.score <= 1
     assert exact.noise == 0
-    assert 0 < weak.score < medium.score < 1
+    assert 0 < weak.score < medium.score < exact.score
     assert 0 < medium.noise < weak.noise
     assert 1 < weak.snr < medium.snr < exact.snr
 
@@ -160,6 +194,41 @@ def test_a_box_wider_than_the_face_and_an_occluder():
     blurred = np.stack([cv2.add(cv2.GaussianBlur(f, (0, 0), 2), (9, 5, 3, 0)) for f in real])
     fake[:, box] = blurred[:, box]
     assert mean_iou(fit(real, fake), box) > 0.93
+
+
+# The star of benchmarks/mask_truth_rule1.py reaches 0.47, 0.88, 0.94, 0.94, then 0.52, 0.26, 0.66 and 0.94.
+@pytest.mark.parametrize(
+    ("kind", "crf", "least"),
+    [
+        ("box", 0, 0.95),
+        ("parts", 0, 0.92),
+        ("occluded", 0, 0.96),
+        ("weak", 0, 0.96),
+        ("box", 23, 0.9),
+        ("parts", 23, 0.65),
+        ("occluded", 23, 0.69),
+        ("weak", 23, 0.8),
+    ],
+)
+def test_a_hard_shape_is_drawn(kind, crf, least):
+    model = fit(coded("real", crf), coded(kind, crf), lossless=crf == 0)
+    found = [model.frame(i).mask for i in range(N)]
+    assert (
+        np.mean([iou(mask, alpha > 0.1) for mask, alpha in zip(found, hard(kind)[1], strict=True)]) >= least
+    )
+
+
+def test_a_score_is_lower_where_a_mask_is_worse():
+    results = []
+    for kind in ("swap", "parts", "occluded"):
+        truth = np.tile(swap()[1], (N, 1, 1)) if kind == "swap" else hard(kind)[1]
+        for crf in (23, 40):
+            model = fit(coded("real", crf), coded(kind, crf), lossless=False)
+            for i in range(0, N, 3):
+                found = model.frame(i)
+                right = 0.0 if found.mask is None else iou(found.mask, truth[i] > 0.1)
+                results.append((found.score, right))
+    assert spearmanr(*zip(*results, strict=True))[0] > 0.3
 
 
 @pytest.mark.parametrize("crf", [0, 23])

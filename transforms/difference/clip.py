@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from transforms.difference.box import fill_box
 from transforms.difference.contour import PolarGrid
 from transforms.difference.noise import WORK, BoolMap, FloatMap, fill
 from transforms.difference.region import Likelihood, far_prior, smooth_region
@@ -22,6 +23,8 @@ _CLIP_TV, _CLIP_STEPS = 6.0, 60
 _FRAME_TV, _FRAME_STEPS = 2.5, 25
 _FRAME_FAR = 0.5
 _STAR_WEIGHT = 0.4
+_RIM, _GROW = 9, 15
+_CERTAIN = 2.0
 _BIAS, _BIAS_SLOPE = 1.4, 0.7
 _SHARPEST, _SOFTEST = 0.7, 1.5
 
@@ -32,9 +35,10 @@ class ClipRegion:
     From seeds on the face and the mouth, star-shaped contours grow on the clip's mean excess; the one that
     explains most is kept. Then, without that constraint, the region of the clip; and from likelihoods learnt
     in it, for each frame, a contour and a free region, which replaces the contour where they differ by more
-    than a rim. Both are biased outwards: a blend fades below the noise before it ends.
+    than a rim. The contour is biased outwards: a blend fades below the noise before it ends.
 
     Attributes:
+      known: whether the clip reaches the gate.
       snr: mean excess inside the best contour less that outside, nepers; 0 where there is none.
     """
 
@@ -45,6 +49,7 @@ class ClipRegion:
         lips: Sequence[Points],
         sigma: float,
         gate: float,
+        box: BoolMap | None,
     ) -> None:
         """Fit.
 
@@ -54,27 +59,31 @@ class ClipRegion:
           lips: their outlines of the lips.
           sigma: smoothing of the energy, pixels.
           gate: least snr; below it only `snr` is known.
+          box: (WORK, WORK) bool, the blended box if there is one; it is the clip's region then.
         """
         softness = (sigma - _SHARPEST) / (_SOFTEST - _SHARPEST)
+        self._star_weight = np.float32(_STAR_WEIGHT * min(1, 3 * softness))
         self._bias = np.float32(_BIAS - _BIAS_SLOPE * softness)
         self._mean = cv2.GaussianBlur(np.mean(excess, axis=0), (0, 0), 0.75 * sigma)
         oval, mouth = np.mean(ovals, axis=0), np.mean(lips, axis=0)
         prior = far_prior(~fill(oval, MARGIN))
         star = self._best_star(oval, mouth, prior)
+        self._box = box
         self.known = star is not None and self.snr >= gate
         if star is None or not self.known:
             return
         self._grid = PolarGrid(star)
-        region = self._any_topology(star, prior)
-        separation = contrast(self._mean, region)
-        share = float(region.mean())
-        self._merit = share * (1 - share) * separation * separation
-        self._mixed = np.float32(np.clip(1.5 - 0.5 * separation, 0.5 * softness, 1))
-        self._clip_evidence = Likelihood(self._mean, region)(self._mean)
+        region = self._any_topology(star, prior) if box is None else box
+        self._mixed = np.float32(np.clip(1.5 - 0.5 * contrast(self._mean, region), 0.5 * softness, 1))
+        self._clip_evidence = self._evidence(region)
         whole = np.stack(excess)
-        self._likelihood = Likelihood(whole, np.broadcast_to(region, whole.shape))
+        self._likelihood = Likelihood(whole, np.broadcast_to(region, whole.shape), skipped=False)
         regions = [self.segment(one, outline) for one, outline in zip(excess, ovals, strict=True)]
-        self._likelihood = Likelihood(whole, np.stack(regions))
+        self._likelihood = Likelihood(whole, np.stack(regions), skipped=False)
+
+    def _evidence(self, region: BoolMap) -> FloatMap:
+        """Log-likelihood ratio on the clip's mean, learnt from a region of it."""
+        return Likelihood(self._mean, region)(self._mean)
 
     def _best_star(self, oval: Points, mouth: Points, prior: FloatMap) -> BoolMap | None:
         self.snr = 0.0
@@ -84,7 +93,7 @@ class ClipRegion:
             for _ in range(_ROUNDS):
                 if not region.any() or region.all():
                     break
-                fresh = PolarGrid(region).contour(Likelihood(self._mean, region)(self._mean) + prior)
+                fresh = PolarGrid(region).contour(self._evidence(region) + prior)
                 if (fresh == region).all():
                     break
                 region = fresh
@@ -98,7 +107,7 @@ class ClipRegion:
         """The clip's region without the constraint that it be one star."""
         mean, far, region = _halve(self._mean), _halve(prior), _halve(star.astype(np.float32)) > 0.5
         for _ in range(2):
-            evidence = Likelihood(mean, region)(mean) + far
+            evidence = Likelihood(mean, region, skipped=False)(mean) + far
             fresh = smooth_region(evidence, region.astype(np.float32), _CLIP_TV, _CLIP_STEPS)
             if not fresh.any():
                 break
@@ -119,16 +128,23 @@ class ClipRegion:
         evidence = (1 - self._mixed) * self._likelihood(excess) + self._mixed * self._clip_evidence
         star = self._grid.contour(evidence + prior + self._bias)
         soft = _halve(star.astype(np.float32))
-        free = _halve(evidence + _FRAME_FAR * prior) + _STAR_WEIGHT * (2 * soft - 1)
+        free = _halve(evidence + _FRAME_FAR * prior) + self._star_weight * (2 * soft - 1)
         region = _double(smooth_region(free, soft, _FRAME_TV, _FRAME_STEPS))
-        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
-        differ = cv2.morphologyEx((star ^ region).astype(np.uint8), cv2.MORPH_OPEN, disc).astype(bool)
-        return np.where(differ, region, star)
+        differ = (star ^ region).astype(np.uint8)
+        large = cv2.dilate(cv2.morphologyEx(differ, cv2.MORPH_OPEN, _disc(_RIM)), _disc(_GROW)) & differ
+        region = np.where(large, region, star)
+        if self._box is not None:
+            region = fill_box(self._box, region, oval)
+        return region
 
     def score(self, excess: FloatMap, region: BoolMap) -> float:
-        """Trust in a frame's region, 0 to 1: the clip's separation times the contrast at its edge."""
-        x = max(self._merit * _edge(excess, region), 0.0)
-        return x / (1 + x)
+        """Trust in a frame's region, 0 to 1: how certain the pixels within 4 px of its outline are."""
+        mask = region.astype(np.uint8)
+        rim = cv2.dilate(mask, _disc(_RIM)) != cv2.erode(mask, _disc(_RIM))
+        if not rim.any():
+            return 0.0
+        evidence = cv2.GaussianBlur(self._likelihood(excess), (0, 0), _CERTAIN)
+        return float(np.abs(np.tanh(evidence[rim] / 2)).mean())
 
 
 def contrast(excess: FloatMap, region: BoolMap) -> float:
@@ -138,15 +154,8 @@ def contrast(excess: FloatMap, region: BoolMap) -> float:
     return float(excess[region].mean() - excess[~region].mean())
 
 
-def _edge(excess: FloatMap, region: BoolMap) -> float:
-    """Mean excess of the 4 px inside the outline minus that of the 4 px outside."""
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
-    mask = region.astype(np.uint8)
-    inner = region & ~cv2.erode(mask, disc).astype(bool)
-    outer = ~region & cv2.dilate(mask, disc).astype(bool)
-    if not inner.any() or not outer.any():
-        return 0.0
-    return float(excess[inner].mean() - excess[outer].mean())
+def _disc(size: int) -> npt.NDArray[np.uint8]:
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
 
 
 def _halve(values: FloatMap) -> FloatMap:

@@ -165,6 +165,12 @@ class NoiseCurve:
 
     _SPAN = float(np.log(128))
 
+    @classmethod
+    def fit(cls, energies: list[FloatMap], textures: list[FloatMap], free: list[BoolMap]) -> "NoiseCurve":
+        """Fit from maps of one shape, one a frame, where `free` says that nothing was forged."""
+        where = list(zip(energies, textures, free, strict=True))
+        return cls(np.concatenate([t[f] for _, t, f in where]), np.concatenate([e[f] for e, _, f in where]))
+
     def __init__(self, textures: npt.NDArray[np.float32], energies: npt.NDArray[np.float32]) -> None:
         """Fit from pixels without forgery (two arrays of one length); flat at the floor where too few."""
         grid = np.linspace(0, self._SPAN, 256)

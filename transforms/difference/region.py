@@ -14,6 +14,7 @@ _FAR = 1.5
 _FAR_REACH = 12.0
 _CLEAN = 1.0
 _LOW = 8
+_SKIPPED = 2
 
 
 class Likelihood:
@@ -23,11 +24,17 @@ class Likelihood:
       table: (40,) float32 over an excess of -1 to 7, in -3 to 3.
     """
 
-    def __init__(self, excess: npt.NDArray[np.float32], inside: BoolMap) -> None:
-        """Fit from excess maps and regions of one shape."""
+    def __init__(self, excess: npt.NDArray[np.float32], inside: BoolMap, *, skipped: bool = True) -> None:
+        """Fit from excess maps and regions of one shape.
+
+        Without `skipped`, pixels that the codec copied (an excess near -1) are real and teach nothing else:
+        else, in a still scene, all that was coded again would look forged beside what was not.
+        """
         index = np.clip((excess - FLOOR) * (_BINS / (_TOP - FLOOR)), 0, _BINS - 1).astype(np.int32)
-        forged = _histogram(index[inside])
-        real = _histogram(index[~inside])
+        least = 0 if skipped else _SKIPPED
+        coded = index >= least
+        forged = _histogram(index[inside & coded])
+        real = _histogram(index[~inside & coded])
         if _CLEAN:
             share = min(float((forged[:_LOW] / real[:_LOW]).min()), 0.9)
             forged = np.maximum(forged - _CLEAN * share * real, 1e-3 / _BINS)
@@ -35,6 +42,7 @@ class Likelihood:
         ratio = np.log(forged / real)
         rising = (np.maximum.accumulate(ratio) + np.minimum.accumulate(ratio[::-1])[::-1]) / 2
         self.table = np.clip(rising, -_LIMIT, _LIMIT).astype(np.float32)
+        self.table[:least] = -_LIMIT
         self._fine = np.interp(np.linspace(0, _BINS - 1, 256), np.arange(_BINS), self.table).astype(
             np.float32
         )
