@@ -7,6 +7,7 @@ Prints a line a kill; exit code 1 if a process outlives its run, a run hangs, or
 
 import argparse
 import contextlib
+import io
 import os
 import random
 import shutil
@@ -132,7 +133,8 @@ class Death:
       ended: seconds from the kill to the end of the main process.
       orphaned: seconds from then to the end of the last other process.
       again: exit code of the next run.
-      same: whether that left the same files, with the same bytes, as an undisturbed run.
+      same: whether that left the same files, with the same bytes, as an undisturbed run; where a decoder was
+        killed, and the run went on, it must have left them already.
       words: of the disturbed run.
     """
 
@@ -178,9 +180,7 @@ def die(
     whole: Mapping[str, str],
     begun: bool = False,
 ) -> Death:
-    """Run a stage into an empty folder, kill it, and run it again.
-
-    A decoder that dies costs its clip, which is a failed outcome: what tries it again is `--retry-failed`.
+    """Run a stage into an empty folder, kill it, and run it again, with one worker in this process.
 
     Args:
       work: with what the stage reads; what the stage wrote there is removed.
@@ -205,10 +205,11 @@ def die(
     ended = run.seconds() - moment
     orphaned = run.orphaned()
     finished = committed(out)
-    flags = ["--retry-failed"] if victim == "decoder" and code in (0, 3) else []
-    again, more = Run(work, stage, workers, *flags).wait()
-    same = digests(out) == whole
-    words = words if again == 0 else f"{words}\n{more}"
+    undisturbed = victim != "decoder" or code != 0 or digests(out) == whole
+    with contextlib.redirect_stdout(io.StringIO()) as more:
+        again = work.track() if stage == "track" else work.shard()
+    same = undisturbed and digests(out) == whole
+    words = words if again == 0 else f"{words}\n{more.getvalue()}"
     return Death(
         victim if hit else "nobody", moment, finished, code, ended, orphaned, again, same, words.strip()
     )
@@ -220,6 +221,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, choices=tuple(VICTIMS), default=1)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--victim", choices=VICTIMS[2], help="only this one (default: in turn)")
     parser.add_argument("--late", action="store_true", help="only moments after the first decoder started")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -243,7 +245,7 @@ def main() -> int:
         )
         bad = 0
         tracks = work.copy(Path(folder, "kept")).tracks
-        victims = VICTIMS[options.workers]
+        victims = (options.victim,) if options.victim else VICTIMS[options.workers]
         for seed in range(options.seed, options.seed + options.kills):
             moments = random.Random(seed)
             nobody = True

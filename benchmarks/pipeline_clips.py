@@ -1,4 +1,4 @@
-"""Material for `benchmarks.pipeline`: 720p clips in FaceForensics++'s layout, one group filmed, the others its twins."""
+"""Material for the pipeline benchmark: a group of 720p clips in FaceForensics++ form, and its twins."""
 
 import json
 import os

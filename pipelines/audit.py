@@ -22,13 +22,13 @@ from transforms.audit.findings import Findings
 from transforms.leaks import leaks
 
 # Raise it when the report changes for the same shards: DVC then audits again.
-VERSION = 1
+VERSION = 2
 
 _DESCRIPTION = """
 Read every shard to its end, check that nothing vanished, changed or leaked, and write a report.
 
 A shard that was read before and has not changed since (size, times, inode) is not read again, unless asked
-with --reverify. --retry-failed reads only the shards again that had findings, changed or not.
+with --reverify. --retry-failed also reads the shards again that had findings, changed or not.
 A failed check ends with exit code 3.
 """
 

@@ -43,7 +43,11 @@ def stage_parser(stage: str, description: str) -> argparse.ArgumentParser:
         help="parameters (default: ./params.yaml, else built-in defaults)",
     )
     parser.add_argument("--dry-run", action="store_true", help="print what would be done, and write nothing")
-    parser.add_argument("--retry-failed", action="store_true", help="try again what failed, and nothing else")
+    parser.add_argument(
+        "--retry-failed",
+        action="store_true",
+        help="also try again what failed; otherwise only what is missing or made of something else",
+    )
     return parser
 
 

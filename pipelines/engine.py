@@ -22,11 +22,13 @@ from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions,
 from tqdm import tqdm
 
 from pipelines import watchdog
-from pipelines.errors import StoppedError
+from pipelines.errors import StoppedError, UsageError
 from schemas.outcome import Outcome
 
 # Bytes of the workers' own words that are shown when a run fails.
 _WORDS = 8000
+# What Beam adds to an exception's text.
+_WHERE = re.compile(r" \[while running '[^']*'\]\s*\Z")
 
 
 class Builder(Protocol):
@@ -134,6 +136,7 @@ def run(
     Raises:
       StoppedError: if a worker process of the embedded runner died.
       OSError: if a worker could not write.
+      UsageError: as raised by a worker.
     """
     if not work:
         return
@@ -157,10 +160,18 @@ def run(
 
 @contextlib.contextmanager
 def _named_errors() -> Iterator[None]:
-    """Give an `OSError` of a worker back its number: Beam brings home no more than its text."""
+    """Make what a worker raised again: Beam adds to its text, or brings home no more than that.
+
+    An `OSError` gets its number back, a `UsageError` is its message alone.
+    """
     try:
         yield
+    except UsageError as error:
+        raise UsageError(_WHERE.sub("", str(error))) from None
     except RuntimeError as error:
+        _, usage, said = str(error).rpartition(f"{UsageError.__module__}.{UsageError.__name__}: ")
+        if usage:
+            raise UsageError(_WHERE.sub("", said)) from None
         numbers = re.findall(r"Error: \[Errno (\d+)\]", str(error))
         if not numbers:
             raise
@@ -181,7 +192,7 @@ def _captured_stderr() -> Iterator[TextIO]:
         except KeyboardInterrupt:
             restore = False  # Interrupted workers and their threads print pages of tracebacks.
             raise
-        except (StoppedError, OSError):
+        except (StoppedError, UsageError, OSError):
             raise  # They say it all.
         except BaseException:
             captured.seek(max(0, captured.seek(0, os.SEEK_END) - _WORDS))

@@ -80,7 +80,7 @@ def run_stage(
       plan: what to index.
       out: file of clips; that of outcomes is beside it.
       limits: of a decoder.
-      retry_failed: take facts of clips that were indexed before, and have the size that they had, from `out`.
+      retry_failed: take facts of files that were indexed before, and were not touched since, from `out`.
       beam_args: Beam's flags.
     """
     root, folder = os.path.abspath(plan.params.root), out.with_name(f"{out.name}.probes").absolute()  # noqa: PTH100
@@ -115,17 +115,23 @@ def run_stage(
 
 
 def _known_facts(out: Path, root: str) -> dict[str, Probed]:
-    """Facts of the files that were indexed before and have not changed their size, by path."""
+    """Facts of the files that were indexed before and were not touched since, by path."""
     facts = {}
-    for clip in publish.read_rows(out, Clip):
+    clips = publish.read_rows(out, Clip)
+    indexed = out.stat().st_mtime_ns
+
+    def size(path: str) -> int:
         try:
-            size = os.stat(f"{root}/{clip.clip}").st_size  # noqa: PTH116 - a million times
+            found = os.stat(f"{root}/{path}")  # noqa: PTH116 - a million times
         except OSError:
-            continue
-        if size == clip.bytes:
+            return -1
+        return found.st_size if max(found.st_mtime_ns, found.st_ctime_ns) < indexed else -1
+
+    for clip in clips:
+        if size(clip.clip) == clip.bytes:
             shape = clip.frames, clip.width, clip.height, clip.rotation, clip.fps
             facts[clip.clip] = Probed(clip.clip, *shape, clip.bytes, clip.sha256)
-        if clip.official_mask:
+        if clip.official_mask and size(clip.official_mask) >= 0:
             facts[clip.official_mask] = Probed(
                 clip.official_mask, 0, 0, 0, 0, 0.0, 0, clip.official_mask_sha256
             )

@@ -24,7 +24,6 @@ from transforms.audit.gallery import (
     why_weak,
 )
 from transforms.audit.notes import why_masks
-from transforms.audit.summary import compression_order
 from transforms.audit.verify_sample import IMAGES
 
 _JPEG_QUALITY = 82
@@ -58,9 +57,9 @@ class Picture:
 
 
 def example_pictures(corpus: Corpus, count: int, mask: MaskParams) -> list[Picture]:
-    """Samples of every method at every compression, always the same ones; sorted by both."""
+    """Samples of every method at every compression, always the same ones; a clip's compressions together."""
     pictures = _pictures(corpus, pick_examples(corpus.masks, count), mask, weak=False)
-    return sorted(pictures, key=lambda p: (p.method, compression_order(p.compression)))
+    return sorted(pictures, key=lambda picture: picture.method)
 
 
 def worst_pictures(corpus: Corpus, count: int, mask: MaskParams) -> tuple[list[Picture], list[Picture]]:
@@ -74,7 +73,7 @@ def worst_pictures(corpus: Corpus, count: int, mask: MaskParams) -> tuple[list[P
 
 def _pictures(corpus: Corpus, picks: Sequence[Pick], params: MaskParams, *, weak: bool) -> list[Picture]:
     notes = {
-        (outcome.dataset, outcome.unit): why_masks(outcome.detail)
+        (outcome.dataset, outcome.unit): why_masks(outcome.detail, params.train)
         for folder in corpus.folders
         for outcome in folder.outcomes
         if outcome.stage == "shard" and outcome.status == "ok" and outcome.detail

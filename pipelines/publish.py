@@ -144,7 +144,10 @@ def read_sidecar(folder: Path, key: str) -> Sidecar | None:
     """The sidecar of a result if the result is whole: sidecar readable, its files there with their sizes."""
     path = sidecar_path(folder, key)
     try:
-        sidecar = from_row(Sidecar, json.loads(path.read_bytes()))
+        row = json.loads(path.read_bytes())
+        if not isinstance(row, dict):
+            return None
+        sidecar = from_row(Sidecar, row)
         sizes = [(path.parent / file.name).stat().st_size for file in sidecar.files]
     except (OSError, ValueError):
         return None

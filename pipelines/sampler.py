@@ -56,10 +56,10 @@ class Encoded:
 
 @dataclass(frozen=True)
 class _Masks:
-    """Encoded masks of one forgery by position, and the compression they were measured on."""
+    """Where the encoded masks of one forgery are, by position, and the compression they were measured on."""
 
     compression: str
-    kinds: dict[int, dict[MaskKind, bytes]]
+    kinds: dict[int, dict[MaskKind, Place]]
     quality: dict[int, MaskQuality]
     notes: list[str]
 
@@ -81,7 +81,7 @@ class GroupSampler:
     def __init__(self, root: str, child: Isolated, spool: ByteSpool, params: SampleParams, folder: Path):
         self._root, self._child, self._spool, self._folder = root, child, spool, folder
         self._params = params
-        self._black = encode_image(binary(all_zero(params.crop.size)), "png")
+        self._black = spool.append(encode_image(binary(all_zero(params.crop.size)), "png"))
 
     def run(
         self, clips: Sequence[Clip], rows: Sequence[TrackFrame], plan_digest: str
@@ -218,7 +218,8 @@ class GroupSampler:
                 )
                 for place, frame in zip(both, measured, strict=True):
                     found.kinds[place] = {
-                        kind: encode_image(mask, "png") for kind, mask in frame.kinds.items()
+                        kind: self._spool.append(encode_image(mask, "png"))
+                        for kind, mask in frame.kinds.items()
                     }
                     found.quality[place] = frame.quality
         finally:
@@ -236,8 +237,7 @@ class GroupSampler:
             image = encode_image(crops[place], shard.image, shard.quality)
             members[f"{prefix}{shard.image}"] = self._spool.append(image)
             kind, quality, written = self._mask(clip, place, masks)
-            for suffix, data in written.items():
-                members[f"{prefix}{suffix}"] = self._spool.append(data)
+            members |= {f"{prefix}{suffix}": at for suffix, at in written.items()}
             row, points = self._geometry.rows[place], self._geometry.landmarks(place)
             frames.append(FrameRecord(row, points, kind, quality, hashlib.sha256(image).hexdigest()))
         mask_from = masks.compression if masks and self._params.mask.train != "official" else None
@@ -256,14 +256,14 @@ class GroupSampler:
 
     def _mask(
         self, clip: Clip, place: int, masks: _Masks | None
-    ) -> tuple[MaskKind, MaskQuality, dict[str, bytes]]:
-        """Kind and quality of the training mask, and the mask members, of one crop."""
+    ) -> tuple[MaskKind, MaskQuality, dict[str, Place]]:
+        """Kind and quality of the training mask, and where the mask members are, of one crop."""
         if clip.label == "real":
             return "all_zero", BY_DEFINITION, {"mask.png": self._black}
         if masks is None or place not in masks.kinds:
             return "unknown", UNKNOWN, {}
         kinds, train = masks.kinds[place], self._params.mask.train
-        written = {f"mask.{kind}.png": data for kind, data in kinds.items() if kind != train}
+        written = {f"mask.{kind}.png": at for kind, at in kinds.items() if kind != train}
         if train in kinds:
             written["mask.png"] = kinds[train]
         return train if train in kinds else "unknown", masks.quality[place], written

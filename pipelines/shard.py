@@ -28,9 +28,10 @@ from schemas.sidecar import Sidecar
 from transforms.assignment import assign_shards, count_shards
 
 # Raise it when samples change for the same inputs: every shard is then built again.
-VERSION = 1
+VERSION = 2
 
 _SUFFIXES = (".tar", ".parquet")
+_TRACK_OUTCOMES = "outcomes.parquet"
 
 
 def sample_params(params: Params) -> SampleParams:
@@ -42,7 +43,7 @@ def plan(index: Index, tracks: Path, params: Params) -> dict[str, list[PlannedGr
     """The groups of each shard, by the shard's key: a pure function of index, tracks and parameters.
 
     Raises:
-      UsageError: if a group was not tracked yet.
+      UsageError: if a group was not tracked yet, or the track stage was killed before its end.
     """
     matters = sample_params(params)
     by_split: dict[Split, list[PlannedGroup]] = {}
@@ -68,6 +69,10 @@ def plan(index: Index, tracks: Path, params: Params) -> dict[str, list[PlannedGr
             shard_digest="",
         )
         by_split.setdefault(clips[0].split, []).append(planned)
+    if not (tracks / _TRACK_OUTCOMES).is_file():
+        raise UsageError(
+            f"{tracks / _TRACK_OUTCOMES}: no such file; pipelines.track writes it last, so run that again"
+        )
     shards: dict[str, list[PlannedGroup]] = {}
     for split, groups in sorted(by_split.items()):
         names = [group.group for group in groups]
@@ -107,7 +112,7 @@ def write_tables(
     for source, name in (
         (index.path, "clips.parquet"),
         (outcomes_path(index.path), "clips.outcomes.parquet"),
-        (tracks / "outcomes.parquet", "tracks.outcomes.parquet"),
+        (tracks / _TRACK_OUTCOMES, "tracks.outcomes.parquet"),
     ):
         with publish.atomic_write(out / name) as file:
             file.write(source.read_bytes())

@@ -1,6 +1,5 @@
 """Bytes that wait on disk, so that memory does not grow with a clip or a shard."""
 
-import mmap
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -47,7 +46,7 @@ class ByteSpool:
 
 
 class CropStore(Mapping[int, np.ndarray]):
-    """Crops of one clip by slot, (size, size, 3) uint8: views of one file, so that none is copied.
+    """Crops of one clip by slot, (size, size, 3) uint8, in one file that another process writes.
 
     The file has no name (a killed process leaves nothing), and all its space is taken at once, so that a full
     disk is an `OSError` here and not a fault later. Small ones are in memory.
@@ -67,7 +66,6 @@ class CropStore(Mapping[int, np.ndarray]):
         total = max(slots, 1) * self._length
         with _file(folder if total > _IN_MEMORY else None) as file:
             os.posix_fallocate(file.fileno(), 0, total)
-            self._bytes = mmap.mmap(file.fileno(), total, prot=mmap.PROT_READ)
             self.descriptor = os.dup(file.fileno())
         self._filled: set[int] = set()
 
@@ -87,10 +85,12 @@ class CropStore(Mapping[int, np.ndarray]):
     def __getitem__(self, slot: int) -> np.ndarray:
         if slot not in self._filled:
             raise KeyError(slot)
-        return np.frombuffer(self._bytes, np.uint8, self._length, slot * self._length).reshape(self._shape)
+        # Not a map of the file: the pages of a long clip would count as this process's memory.
+        data = os.pread(self.descriptor, self._length, slot * self._length)
+        return np.frombuffer(data, np.uint8).reshape(self._shape)
 
     def close(self) -> None:
-        """Forget all; views that are still held keep the memory until they are gone."""
+        """Forget all."""
         os.close(self.descriptor)
 
 

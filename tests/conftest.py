@@ -10,6 +10,7 @@ from filelock import FileLock
 from pipelines.demo import make_demo, read_portrait
 from pipelines.demo_clips import CRF, METHODS
 from pipelines.demo_plan import DemoParams
+from tests.many import make_many
 from tests.work import Work
 from transforms.synthesis.people import Person, Portrait, make_person
 
@@ -49,3 +50,9 @@ def built(demo_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Work:
             assert work.index() == work.track() == work.shard() == 0
             (root / "done").touch()
     return work
+
+
+@pytest.fixture(scope="session")
+def many(demo_corpus: Path) -> Work:
+    """Index, tracks and shards of eighteen small groups, made once; not to be written to."""
+    return make_many(demo_corpus)

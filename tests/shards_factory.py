@@ -1,4 +1,4 @@
-"""Folders of shards as the shard stage makes them, from synthetic pictures; and ways to damage them."""
+"""Folders of shards as the shard stage makes them, from synthetic pictures; ways to damage and audit them."""
 
 import dataclasses
 import hashlib
@@ -8,12 +8,14 @@ import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines import audit
 from pipelines.publish import describe, write_json, write_rows, write_tables
 from schemas import (
     SCHEMA_VERSION,
@@ -28,16 +30,22 @@ from schemas import (
 from schemas.clip import Split
 from schemas.convert import index_schema, to_row
 from schemas.sidecar import Sidecar
+from transforms.audit import plots
 
 SPLITS: tuple[Split, ...] = ("train", "train", "val", "test")
 IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
 POINTS = ((10.0, 10.0), (20.0, 10.0), (15.0, 15.0), (11.0, 20.0), (19.0, 20.0))
 Members = list[tuple[str, bytes]]
+_TINY = cv2.imencode(".png", np.zeros((2, 2), np.uint8))[1].tobytes()
+_BEAM = ("--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1")
 
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
-    """What to make: `groups` source groups of `frames` samples a clip, `per_shard` groups a shard."""
+    """What to make: `groups` source groups of `frames` samples a clip, `per_shard` groups a shard.
+
+    `notes` go to the outcomes of fakes in turn ("" is none); where one says so, all masks are unknown.
+    """
 
     dataset: str = "demo"
     groups: int = 4
@@ -52,7 +60,15 @@ class Corpus:
     failed: int = 1
     leak: bool = False
     prefix: str = ""
+    notes: tuple[str, ...] = ()
     terms: str = "Made up; use as you like."
+
+    def note(self, clip: Clip) -> str:
+        """What the shard stage says of a clip."""
+        if not self.notes or clip.label == "real":
+            return ""
+        group = int(clip.group.removeprefix(self.prefix))
+        return self.notes[(group * len(self.methods) + self.methods.index(clip.method)) % len(self.notes)]
 
 
 def make_shards(folder: Path, corpus: Corpus | None = None) -> Path:
@@ -87,7 +103,15 @@ def make_shards(folder: Path, corpus: Corpus | None = None) -> Path:
                     "frame 3: bad data; copy it again",
                 )
                 if c.clip in failed
-                else Outcome("shard", c.dataset, c.clip, c.group, "ok", made=made[c.clip])
+                else Outcome(
+                    "shard",
+                    c.dataset,
+                    c.clip,
+                    c.group,
+                    "ok",
+                    detail=corpus.note(c),
+                    made=made[c.clip],
+                )
                 for c in mine
             ]
             entry = write_shard(folder, f"{name}.tar", members, records, corpus.unit, shard_outcomes)
@@ -123,6 +147,28 @@ def make_shards(folder: Path, corpus: Corpus | None = None) -> Path:
 
 def _record_class(unit: str) -> type:
     return Sample if unit == "frame" else SequenceSample
+
+
+def run_audit(
+    folder: Path,
+    *flags: str,
+    shards: tuple[str, ...] = ("shards",),
+    out: str = "report",
+    drawn: bool = False,
+) -> int:
+    """The exit code of the audit stage; plots are dots unless `drawn`: they take most of the time."""
+    folders = [argument for name in shards for argument in ("--shards", str(folder / name))]
+    arguments = [*folders, "--out", str(folder / out), *flags, *_BEAM]
+    if drawn:
+        return audit.main(arguments)
+    with mock.patch.object(plots, "_draw", return_value=_TINY):
+        return audit.main(arguments)
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """What the report's `metrics.json` says."""
+    metrics: dict[str, Any] = json.loads((folder / "report/metrics.json").read_bytes())
+    return metrics
 
 
 def write_shard(
@@ -235,7 +281,7 @@ def _frame(corpus: Corpus, clip: Clip, frame: int) -> tuple[Sample, Members]:
         "mask_quality": quality,
         "crop_sha256": hashlib.sha256(image).hexdigest(),
     }
-    sample = Sample(**_once(corpus, clip, key, kind), **per_frame)
+    sample = Sample(**_once(corpus, clip, key), **per_frame)
     return sample, [(f"{key}.json", _json(sample)), *_members(f"{key}.", image, kind, mask)]
 
 
@@ -245,7 +291,7 @@ def _sequence(corpus: Corpus, clip: Clip, number: int) -> tuple[SequenceSample, 
     pictures = [_picture(corpus, clip, frame) for frame in frames]
     images, kinds, qualities, _ = (tuple(part) for part in zip(*pictures, strict=True))
     sample = SequenceSample(
-        **_once(corpus, clip, key, kinds[0]),
+        **_once(corpus, clip, key),
         frame=frames,
         crop_to_frame=(IDENTITY,) * len(frames),
         landmarks=(POINTS,) * len(frames),
@@ -259,7 +305,7 @@ def _sequence(corpus: Corpus, clip: Clip, number: int) -> tuple[SequenceSample, 
     return sample, members
 
 
-def _once(corpus: Corpus, clip: Clip, key: str, kind: str) -> dict[str, Any]:
+def _once(corpus: Corpus, clip: Clip, key: str) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "key": key,
@@ -274,7 +320,7 @@ def _once(corpus: Corpus, clip: Clip, key: str, kind: str) -> dict[str, Any]:
         "source": clip.source,
         "track": 0,
         "size": corpus.size,
-        "mask_from": corpus.compressions[0] if clip.label == "fake" and kind != "unknown" else None,
+        "mask_from": corpus.compressions[0] if clip.label == "fake" else None,
         "plan_digest": "d" * 64,
     }
 
@@ -314,6 +360,8 @@ def _picture(corpus: Corpus, clip: Clip, frame: int) -> tuple[bytes, Any, MaskQu
     png = cv2.imencode(".png", mask)[1].tobytes()
     if method < 0:
         return image, "all_zero", MaskQuality(score=1.0, area=0.0), png
+    if "masks are unknown" in corpus.note(clip):
+        return image, "unknown", MaskQuality(score=0.0), png
     if rng.random() < corpus.unknown:
         return image, "unknown", MaskQuality(score=0.0, snr=float(rng.uniform(0.2, 1))), png
     score = float(np.clip(rng.beta(6, 1.5 + method), 0, 1))

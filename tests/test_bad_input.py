@@ -1,5 +1,6 @@
 """Bad files through index, track, shard and audit, as a user runs them: what is lost, and nothing else is."""
 
+import json
 import subprocess
 import sys
 from collections import defaultdict
@@ -115,6 +116,24 @@ CASES = {
 }
 
 
+# The stages one after the other, as a user runs them, but in one process, which imports Beam once.
+STAGES = """
+import json, os, pathlib, sys
+from pipelines import cli
+folder, plan = pathlib.Path(sys.argv[1]), json.loads(sys.argv[2])
+for stage, flags in plan.items():
+    for stream, number in {"out": 1, "err": 2}.items():
+        os.dup2(os.open(folder / f"{stage}.{stream}", os.O_WRONLY | os.O_CREAT), number)
+    sys.argv = [stage, *flags]
+    try:
+        cli.run_main(f"pipelines.{stage}")
+    except SystemExit as ended:
+        (folder / f"{stage}.code").write_text(str(ended.code))
+    sys.stdout.flush()
+    sys.stderr.flush()
+"""
+
+
 @dataclass(frozen=True)
 class Run:
     """All stages over the bad corpus: exit codes and what was said, by stage; and the good corpus's work."""
@@ -132,22 +151,19 @@ def run(tmp_path_factory) -> Run:
     root = tmp_path_factory.mktemp("bad")
     make_bad(good.root.parent / "good", root / "corpus")
     work = open_work(root / "work", root / "corpus")
-    made = Run(work, good, {}, {}, {})
-    for stage, flags in {
+    common = ["--params", work.params, "--direct_num_workers=1"]
+    commands = {
         "index": ["--dataset", "demo", "--out", work.clips],
         "track": ["--clips", work.clips, "--out", work.tracks],
         "shard": ["--clips", work.clips, "--tracks", work.tracks, "--out", work.shards],
         "audit": ["--shards", work.shards, "--out", root / "report"],
-    }.items():
-        command = [sys.executable, "-m", f"pipelines.{stage}", "--params", work.params, *flags]
-        command.append("--direct_num_workers=1")
-        ended = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=240)
-        made.codes[stage], made.said[stage], made.errors[stage] = (
-            ended.returncode,
-            ended.stdout,
-            ended.stderr,
-        )
-    return made
+    }
+    plan = {stage: [*map(str, common), *map(str, flags)] for stage, flags in commands.items()}
+    subprocess.run([sys.executable, "-c", STAGES, root, json.dumps(plan)], check=True, timeout=240)
+    codes, said, errors = (
+        {stage: (root / f"{stage}.{what}").read_text() for stage in plan} for what in ("code", "out", "err")
+    )
+    return Run(work, good, {stage: int(code) for stage, code in codes.items()}, said, errors)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 import pipelines.sampler
 from pipelines.isolation import Isolated
 from tests import bad_decoders
-from tests.bad_corpus import Group, fake
+from tests.bad_corpus import Group, fake, mate
 from tests.bad_work import documented, good_work, open_work, outcomes
 from tests.test_isolation import eat, pid
 from tests.videos import numbered_frames, write_video
@@ -38,33 +38,40 @@ def work(good, tmp_path) -> Work:
     return work
 
 
+def corpus(good: Work, path: str) -> str:
+    return str(good.root.parent / "good" / path)
+
+
 def failed(work: Work) -> dict[str, tuple[str, str]]:
     return {unit: (o.reason, o.detail) for (_, unit), o in outcomes(work).items() if o.status != "ok"}
 
 
-def kill_at(path: str, monkeypatch) -> None:
-    """Kill the child that is asked to read a file."""
-    real = Isolated.iterate
+def kill_at(times: dict[str, int], monkeypatch) -> None:
+    """Kill the children that are asked to read a file, the first ones."""
+    real = Isolated._once
 
-    def iterate(self, function, *arguments, **more):
-        if any(str(argument).endswith(path) for argument in arguments):
+    def once(self, function, arguments, into):
+        path = str(arguments[0])
+        if left.get(path, 0):
+            left[path] -= 1
             child = self._ensure() and self._process
             # Stopped, it cannot have finished before it is killed.
             child.send_signal(signal.SIGSTOP)
             threading.Timer(0.2, child.send_signal, [signal.SIGKILL]).start()
-        return real(self, function, *arguments, **more)
+        return real(self, function, arguments, into)
 
-    monkeypatch.setattr(Isolated, "iterate", iterate)
+    left = dict(times)
+    monkeypatch.setattr(Isolated, "_once", once)
 
 
 def test_a_crash_a_kill_a_hang_and_hunger_cost_one_clip_each(work, good, monkeypatch, capfd):
     with monkeypatch.context() as patch:
         patch.setattr(pipelines.sampler, "fill_crops", bad_decoders.fill_crops)
-        kill_at(fake("000"), patch)
+        kill_at({corpus(good, fake("000")): 2, corpus(good, mate("000")): 1}, patch)
         assert work.shard() == 0, "four of twelve: below the limit that is set here"
     found = failed(work)
     expected = {
-        "000": ("is killed (`kill -9`)", "decode_crashed", "the decoder died: exit status -9"),
+        "000": ("is killed twice at one clip", "decode_crashed", "the decoder died: exit status -9"),
         "001": ("crashes", "decode_crashed", "exit status -11"),
         "002": ("hangs", "decode_timeout", "no frame for 8 s"),
         "003": ("eats memory", "decode_crashed", "run.clip_memory (4096 MiB)"),
@@ -74,6 +81,7 @@ def test_a_crash_a_kill_a_hang_and_hunger_cost_one_clip_each(work, good, monkeyp
         assert found[fake(target)][0] == reason
         assert said in found[fake(target)][1]
         assert documented()[f"a decoder that {tried}"] == ("shard", f"failed, `{reason}`")
+    assert documented()["a decoder that is killed (`kill -9`)"] == ("nowhere", "ok")
     assert "Traceback" not in capfd.readouterr().err
     assert work.shard("--retry-failed") == 0
     assert digests(work.shards, "*/*.tar") == digests(good.shards, "*/*.tar")

@@ -1,6 +1,7 @@
 """Mending one of two bad files, and trying again: what is built anew, and what is left alone."""
 
 import shutil
+from collections.abc import Set
 
 import pytest
 
@@ -23,6 +24,14 @@ def work(good, tmp_path) -> Work:
     """A work folder whose corpus may be damaged; nothing is built."""
     shutil.copytree(good.root.parent / "good", tmp_path / "corpus")
     return open_work(tmp_path / "work", tmp_path / "corpus")
+
+
+def take(work: Work, good: Work, tracks: Set[str] = frozenset(), shards: Set[str] = frozenset()) -> None:
+    """Take over tracks and shards of the good corpus, without some of their files."""
+    for source, target, without in ((good.tracks, work.tracks, tracks), (good.shards, work.shards, shards)):
+        shutil.copytree(source, target)
+        for name in without:
+            (target / name).unlink()
 
 
 def damage(work: Work, path) -> bytes:
@@ -70,6 +79,7 @@ def test_a_file_that_index_refused(work, good):
     for target in contents:
         mend(work, fake(target), b"")
     assert work.index() == 3
+    take(work, good)
     assert work.track() == work.shard() == 0
     tracks, shards = stamps(work.tracks), stamps(work.shards)
     mend(work, fake(MENDED), contents[MENDED])
@@ -86,7 +96,7 @@ def test_a_file_that_index_refused(work, good):
 
 def test_files_that_shard_could_not_decode(work, good):
     assert work.index() == 0
-    shutil.copytree(good.tracks, work.tracks)
+    take(work, good, shards=shards_of(good, MENDED, BROKEN))
     whole = {target: damage(work, fake(target)) for target in (MENDED, BROKEN)}
     mend(work, fake(BROKEN), whole[BROKEN][:-1])
     assert work.shard() == 3
@@ -111,6 +121,8 @@ def test_files_that_shard_could_not_decode(work, good):
 
 def test_originals_that_track_could_not_decode(work, good):
     assert work.index() == 0
+    lost = {f"groups/youtube/{target}{end}" for target in (MENDED, BROKEN) for end in (".json", ".parquet")}
+    take(work, good, lost, shards_of(good, MENDED, BROKEN))
     whole = {target: damage(work, real(target)) for target in (MENDED, BROKEN)}
     assert work.track() == 3
     assert failed(work, "track") == {f"youtube/{target}": "decode_error" for target in whole}

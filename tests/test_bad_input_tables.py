@@ -1,5 +1,6 @@
 """Lists and tables that stages read, damaged: what is said, and that nothing is written."""
 
+import re
 import shutil
 import sys
 
@@ -81,11 +82,26 @@ def test_tracks_that_are_not_whole(work, damage):
     assert documented()["no tracks, or a track file missing or cut off"] == ("shard", "exit 2")
 
 
-def test_a_track_file_that_is_damaged_inside_is_named_and_made_again(work, good):
+def test_a_track_stage_that_was_killed_before_its_end(work):
+    (work.tracks / "outcomes.parquet").unlink()
+    with pytest.raises(
+        UsageError, match=r"tracks/outcomes\.parquet: no such file.*pipelines\.track .*run that again"
+    ):
+        work.shard()
+    assert not work.shards.exists()
+    with pytest.raises(UsageError, match=r"outcomes\.parquet"):
+        work.shard("--dry-run")
+    assert documented()["a track stage that was killed at its end"] == ("shard", "exit 2")
+
+
+def test_a_track_file_that_is_damaged_inside_is_named_and_made_again(work, good, capfd):
     track = work.tracks / "groups/youtube/002.parquet"
     track.write_bytes(b"x" * track.stat().st_size)
-    with pytest.raises(UsageError, match=r"youtube/002\.parquet: not a readable Parquet file.*remove it"):
-        work.shard()
+    said = rf"^{track}: not a readable Parquet file \(.*\); remove it and run its stage again$"
+    for workers in (1, 2):
+        with pytest.raises(UsageError, match=said):
+            work.shard(f"--direct_num_workers={workers}")
+        assert re.fullmatch(r"shard: \d of \d after \d+ s\n", capfd.readouterr().err)
     track.unlink()
     assert work.track() == 0
     assert digests(work.tracks) == digests(good.tracks)

@@ -18,6 +18,12 @@ def work(built, tmp_path):
     return built.copy(tmp_path / "work")
 
 
+@pytest.fixture
+def small(many, tmp_path):
+    """A work whose shards are soon built."""
+    return many.copy(tmp_path / "small")
+
+
 def full(monkeypatch, name):
     """Let writes of a file fail as a full disk does, from the second one on."""
     real = publish.atomic_write
@@ -48,40 +54,40 @@ class _Failing:
         return getattr(self._file, name)
 
 
-def test_no_room_for_a_file_of_a_shard(built, work, monkeypatch):
-    (work.shards / "val/demo-val-000000.json").unlink()
-    before = stamps(work.shards)
+def test_no_room_for_a_file_of_a_shard(many, small, monkeypatch):
+    (small.shards / "val/demo-val-000000.json").unlink()
+    before = stamps(small.shards)
     for name in ("demo-val-000000.tar", "demo-val-000000.parquet", "demo-val-000000.json"):
         full(monkeypatch, name)
-        with pytest.raises(StoppedError, match=rf"{work.shards} .*no space left on device; make room there"):
-            work.shard()
+        with pytest.raises(StoppedError, match=rf"{small.shards} .*no space left on device; make room there"):
+            small.shard()
         monkeypatch.undo()
-    left = stamps(work.shards)
-    assert not list(work.shards.rglob(".*"))
+    left = stamps(small.shards)
+    assert not list(small.shards.rglob(".*"))
     others = [path for path in before if path.startswith(("train/", "test/"))]
     assert {path: left[path] for path in others} == {path: before[path] for path in others}
-    assert work.shard() == 0
-    assert digests(work.shards) == digests(built.shards)
+    assert small.shard() == 0
+    assert digests(small.shards) == digests(many.shards)
 
 
 @pytest.mark.parametrize("name", ["outcomes.parquet", "plan.parquet", "index.parquet", "index.json"])
-def test_no_room_for_a_table_leaves_the_old_one(built, work, monkeypatch, name):
+def test_no_room_for_a_table_leaves_the_old_one(many, small, monkeypatch, name):
     full(monkeypatch, name)
     with pytest.raises(StoppedError, match="make room there"):
-        work.shard()
-    assert digests(work.shards) == digests(built.shards)
+        small.shard()
+    assert digests(small.shards) == digests(many.shards)
 
 
-def test_no_room_for_a_track_or_its_outcomes(built, work, monkeypatch):
-    lost = min((work.tracks / "groups").rglob("*.json"))
+def test_no_room_for_a_track_or_its_outcomes(many, small, monkeypatch):
+    lost = min((small.tracks / "groups").rglob("*.json"))
     lost.unlink()
     for name in (lost.with_suffix(".parquet").name, lost.name, "outcomes.parquet"):
         full(monkeypatch, name)
-        with pytest.raises(StoppedError, match=rf"{work.tracks} .*make room there"):
-            work.track()
+        with pytest.raises(StoppedError, match=rf"{small.tracks} .*make room there"):
+            small.track()
         monkeypatch.undo()
-    assert work.track() == 0
-    assert digests(work.tracks) == digests(built.tracks)
+    assert small.track() == 0
+    assert digests(small.tracks) == digests(many.tracks)
 
 
 def test_files_that_may_not_grow_stop_two_workers_with_a_message(work):
@@ -107,8 +113,8 @@ def test_a_small_disk_that_is_made_larger(built, work, tmp_path):
         'disk=$1 kept=$2; shift 2; mount -t tmpfs -o size=4m none "$disk"; "$@"; echo "exit code $?"; '
         'mount -o remount,size=64m "$disk"; "$@"; code=$?; cp -r "$disk" "$kept"; exit $code'
     )
-    small = ("unshare", "-rm", "sh", "-c", script, "sh", work.shards, tmp_path / "kept")
-    code, words = Run(work, "shard", 1, prefix=small).wait()
+    mount = ("unshare", "-rm", "sh", "-c", script, "sh", work.shards, tmp_path / "kept")
+    code, words = Run(work, "shard", 1, prefix=mount).wait()
     assert code == 0, words
     assert f"stopped: {work.shards} " in words
     assert "no space left on device; make room there" in words

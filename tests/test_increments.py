@@ -1,63 +1,15 @@
 """What a change to the inputs costs, counted: files that are written again, by inode and time."""
 
-import json
 import os
 import shutil
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 import schemas
 from pipelines.publish import read_rows
-from tests.work import PARAMS, Work, digests, stamps
-
-# Pairs of ids by split; every id is a source group.
-PAIRS = {"train": range(6), "val": range(6, 8), "test": range(8, 9)}
-REALS, FAKES = "original_sequences/youtube/c40/videos", "manipulated_sequences/Deepfakes/c40/videos"
-SECTIONS: dict[str, dict] = {"shard": {"groups": 1}, "frames": {"count": 1}}
-
-
-def add_clips(corpus: Path, demo: Path, pair: int, sides: int = 2) -> None:
-    """Copy a pair of the demo corpus under ids of its own; one side of it is one group."""
-    names = [f"{2 * pair:03d}", f"{2 * pair + 1:03d}"]
-    models = [f"{pair % 3:03d}", f"{pair % 3 + 3:03d}"]
-    for side in range(sides):
-        real, fake = f"{models[side]}.mp4", f"{models[side]}_{models[1 - side]}.mp4"
-        for folder, name, model in (
-            (REALS, f"{names[side]}.mp4", real),
-            (FAKES, f"{names[side]}_{names[1 - side]}.mp4", fake),
-        ):
-            (corpus / folder).mkdir(parents=True, exist_ok=True)
-            os.link(demo / folder / model, corpus / folder / name)
-
-
-def write_lists(corpus: Path, pairs) -> None:
-    for split, numbers in pairs.items():
-        lists = [[f"{2 * n:03d}", f"{2 * n + 1:03d}"] for n in numbers]
-        (corpus / f"{split}.json").write_text(json.dumps(lists))
-
-
-def use(work: Work, corpus: Path) -> None:
-    """Index all that a corpus has."""
-    whole: dict = {"root": str(corpus), "methods": [], "compressions": []}
-    work.set(datasets={"demo": {**PARAMS["datasets"]["demo"], **whole}})
-
-
-@pytest.fixture(scope="session")
-def many(demo_corpus, tmp_path_factory) -> Work:
-    """Eighteen groups in eighteen shards, made once; not to be written to."""
-    root = demo_corpus.parent / "many"
-    with FileLock(root.with_suffix(".lock")):
-        work = Work(root / "work", root / "corpus", **SECTIONS)
-        if not (root / "done").exists():
-            use(work, root / "corpus")
-            for pair in (pair for pairs in PAIRS.values() for pair in pairs):
-                add_clips(root / "corpus", demo_corpus, pair)
-            write_lists(root / "corpus", PAIRS)
-            assert work.index() == work.track() == work.shard() == 0
-            (root / "done").touch()
-    return work
+from tests.many import FAKES, PAIRS, REALS, add_clips, use, write_lists
+from tests.work import Work, digests, stamps
 
 
 class Change:

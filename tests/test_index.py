@@ -182,6 +182,28 @@ def test_retry_failed_reads_only_what_is_not_indexed_yet(tree, videos, tmp_path,
     assert read(out)[1] == read(full)[1]
 
 
+def test_retry_failed_hashes_what_was_mended_at_the_same_size(tree, videos, tmp_path, monkeypatch):
+    refused = tree / f"{FAKES}/Deepfakes/c23/videos/001_002.mp4"
+    taken = tree / f"{FAKES}/Deepfakes/c40/videos/001_002.mp4"
+    mask = tree / f"{FAKES}/Deepfakes/masks/videos/001_002.mp4"
+    whole = {path: path.read_bytes() for path in (refused, taken, mask)}
+    refused.write_bytes(bytes(len(whole[refused])))
+    for path in (taken, mask):  # Damage that index does not see.
+        path.write_bytes(whole[path].replace(b"Lavf", b"Damg"))
+    out, full = tmp_path / "clips.parquet", tmp_path / "full.parquet"
+    index(tree, out)
+    assert bad(read(out)[1]) == {str(refused.relative_to(tree)): "not_video"}
+    probed = spy(monkeypatch)
+    for path, content in whole.items():
+        path.write_bytes(content)
+        os.utime(path, (0, 0))  # as a copy that keeps times
+    assert index(tree, out, "--retry-failed") == 0
+    assert sorted(probed) == sorted(str(path.relative_to(tree)) for path in whole)
+    monkeypatch.undo()
+    assert index(tree, full) == 0
+    assert out.read_bytes() == full.read_bytes()
+
+
 def spy(monkeypatch):
     """The paths that are handed to Beam from now on."""
     probed = []

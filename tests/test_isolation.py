@@ -36,6 +36,29 @@ def eat():
     yield len(bytearray(3 << 30))
 
 
+def strike(marks, times):
+    """Be killed, in the first `times` calls."""
+    if len(list(marks.iterdir())) < times:
+        (marks / str(os.getpid())).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def count_killed(marks, times):
+    for number in range(5):
+        if number == 3:
+            strike(marks, times)
+        yield number, os.getpid()
+
+
+def write_killed(descriptor, marks, times):
+    for number in range(5):
+        os.pwrite(descriptor, b"half", 9 * number)
+        if number == 3:
+            strike(marks, times)
+        os.pwrite(descriptor, bytes([number] * 9), 9 * number)
+        yield number
+
+
 def pid():
     yield os.getpid()
 
@@ -58,6 +81,29 @@ def test_a_crash_costs_one_call(child):
         list(child.iterate(crash, 2))
     assert caught.value.reason == "decode_crashed"
     assert "-11" in caught.value.detail
+    assert list(child.iterate(count, 2)) == [0, 1]
+
+
+def test_a_kill_costs_nothing_and_gives_no_item_twice(child, tmp_path):
+    numbers, pids = zip(*child.iterate(count_killed, tmp_path, 1), strict=True)
+    assert numbers == (0, 1, 2, 3, 4)
+    assert len(set(pids[:3])) == len(set(pids[3:])) == 1
+    assert pids[2] != pids[3]
+
+
+def test_a_kill_leaves_the_file_whole(child, tmp_path):
+    with (tmp_path / "file").open("w+b", 0) as file:
+        (tmp_path / "marks").mkdir()
+        found = list(child.iterate(write_killed, tmp_path / "marks", 1, into=file.fileno()))
+        assert found == [0, 1, 2, 3, 4]
+        assert file.read() == b"".join(bytes([number] * 9) for number in found)
+
+
+def test_two_kills_of_one_call_are_a_crash(child, tmp_path):
+    with pytest.raises(ClipError, match="exit status -9") as caught:
+        list(child.iterate(count_killed, tmp_path, 2))
+    assert caught.value.reason == "decode_crashed"
+    assert len(list(tmp_path.iterdir())) == 2
     assert list(child.iterate(count, 2)) == [0, 1]
 
 

@@ -61,7 +61,7 @@ def test_a_result_is_whole_only_with_sidecar_and_files(tmp_path):
     assert publish.read_sidecar(tmp_path, "train/b") is None
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"digest": 3}', "\x00"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "[1]", "1", "null", '"text"', '{"digest": 3}', "\x00"])
 def test_a_damaged_sidecar_counts_as_none(tmp_path, text):
     committed(tmp_path, "train/a", "1")
     (tmp_path / "train/a.json").write_text(text)

@@ -61,17 +61,15 @@ def guard(
     Raises:
       ValueError: pairs of unequal length or shape.
     """
-    places = sorted(around)
-    delay = find_delay(
-        [real[i] for i in places],
-        [fake[i] for i in places],
-        [around[i] for i in places],
-        CropShapes(shapes.oval[places], shapes.lips[places]),
-    )
+    motion = register(real, fake, shapes)
+    apart = motion is not None and WORST_RESIDUAL < motion.residual < np.inf
+    delay = _delay(real, fake, shapes, around)
+    if delay and motion is not None and apart:
+        # Where the camera moves, a shift in the picture looks like one in time, unless it is undone first.
+        delay = _delay(_Moved(real, motion), fake, shapes, around)
     if delay:
         note = f"frame i shows frame i{delay:+d} of its original: masks are unknown"
         return GuardedPair(real, shapes, None, False, False, note)
-    motion = register(real, fake, shapes)
     if motion is None:
         return GuardedPair(real, shapes, None, True, False, "")
     if not np.isfinite(motion.residual):
@@ -80,7 +78,7 @@ def guard(
     if motion.scatter > WORST_SCATTER:
         note = f"frames shake against those of its original by {motion.scatter:.2f} px: masks are unknown"
         return GuardedPair(real, shapes, motion.residual, False, False, note)
-    if motion.residual <= WORST_RESIDUAL:
+    if not apart:
         return GuardedPair(real, shapes, motion.residual, True, False, "")
     size = real[0].shape[0]
     there = _Moved(real, motion)
@@ -94,6 +92,21 @@ def guard(
         note += ", not registrable: masks are unknown"
         return GuardedPair(real, shapes, motion.residual, False, False, note)
     return GuardedPair(there, outlines, left.residual, True, True, f"{note}: registered before comparing")
+
+
+def _delay(
+    real: Sequence[Image],
+    fake: Sequence[Image],
+    shapes: CropShapes,
+    around: Mapping[int, Mapping[int, Image]],
+) -> int:
+    places = sorted(around)
+    return find_delay(
+        [real[i] for i in places],
+        [fake[i] for i in places],
+        [around[i] for i in places],
+        CropShapes(shapes.oval[places], shapes.lips[places]),
+    )
 
 
 class _Moved(Sequence[Image]):

@@ -1,7 +1,7 @@
 """Pictures for the report: which samples to show, and how a mask is drawn over a face."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from transforms.audit.summary import compression_order
 
 Image = npt.NDArray[np.uint8]
 
@@ -86,10 +88,14 @@ def pick_examples(masks: pa.Table, count: int) -> list[Pick]:
             groups = found.setdefault((row["method"], row["compression"]), {})
             groups.setdefault((row["dataset"], row["group"]), []).append(row["clip"])
     turns = max(1, min(-(-count // max(1, len(found))), MOST // max(1, len(found))))
+    everywhere: dict[str, set[tuple[str, str]]] = {}
+    for (method, _), groups in found.items():
+        everywhere[method] = everywhere.get(method, groups.keys()) & groups.keys()
+    in_turn = {(method, c): _in_turn(found[method, c], everywhere[method], method) for method, c in found}
     picks = []
     for turn in range(turns):
-        for method, compression in sorted(found):
-            clips = _in_turn(found[method, compression], method)
+        for method, compression in sorted(found, key=lambda key: (key[0], compression_order(key[1]))):
+            clips = in_turn[method, compression]
             if turn < len(clips):
                 dataset, group, clip = clips[turn]
                 rows = codes.where(clip=clip, dataset=dataset)
@@ -99,14 +105,16 @@ def pick_examples(masks: pa.Table, count: int) -> list[Pick]:
     return picks[:MOST]
 
 
-def _in_turn(groups: Mapping[tuple[str, str], list[str]], method: str) -> list[tuple[str, str, str]]:
-    """Clips as (dataset, group, clip): one of every group, by a hash, before a second of any."""
+def _in_turn(
+    groups: Mapping[tuple[str, str], list[str]], first: Set[tuple[str, str]], method: str
+) -> list[tuple[str, str, str]]:
+    """Clips as (dataset, group, clip): those of some groups first, and one of a group before a second."""
     every = [
-        (number, _hash(f"{method}/{dataset}/{group}"), (dataset, group, clip))
-        for (dataset, group), clips in groups.items()
+        (number, group not in first, _hash(f"{method}/{'/'.join(group)}"), (*group, clip))
+        for group, clips in groups.items()
         for number, clip in enumerate(sorted(clips))
     ]
-    return [clip for _, _, clip in sorted(every)]
+    return [clip for *_, clip in sorted(every)]
 
 
 def pick_worst(masks: pa.Table, count: int) -> list[Pick]:
@@ -118,7 +126,7 @@ def pick_worst(masks: pa.Table, count: int) -> list[Pick]:
 
 
 def pick_unknown(masks: pa.Table, count: int) -> list[Pick]:
-    """Unknown masks of fakes, one a method and group: those without a signal in turn with the weakest ones."""
+    """Unknown masks of fakes, one a method and group: not compared ones in turn with the weakest signals."""
     unknown = pc.and_(pc.not_equal(masks["label"], "real"), pc.equal(masks["mask_kind"], "unknown"))
     codes = _Codes(masks)
     rows = _firsts(masks, codes, unknown, ("snr",))
@@ -134,7 +142,7 @@ def pick_unknown(masks: pa.Table, count: int) -> list[Pick]:
 def _firsts(
     masks: pa.Table, codes: _Codes, wanted: pa.ChunkedArray, figures: Sequence[str]
 ) -> npt.NDArray[np.int64]:
-    """Rows that are wanted, the lowest figures first, then as measured before carried; one a method and group."""
+    """Wanted rows, one a method and group: lowest figures first, then as measured before carried."""
     rows = np.flatnonzero(wanted.to_numpy())
     if not len(rows):
         return rows
@@ -166,7 +174,7 @@ def why_weak(quality: Mapping[str, float | None], gate: float, note: str = "") -
       note: what the shard stage said of the clip's masks; "" for nothing.
     """
     rules = (
-        ("score", lambda v: v < 0.5, "its outline is uncertain (score {:.2f})"),
+        ("score", lambda v: v < 0.5, "its outline is uncertain"),
         ("snr", lambda v: v < 1.5 * gate, "signal {:.2f} nepers, near the gate"),
         ("official_iou", lambda v: v < 0.6, "agrees {:.2f} with the dataset's mask"),
         ("temporal_iou", lambda v: v < 0.6, "flickers: {:.2f} with the frame before"),
@@ -179,7 +187,7 @@ def why_weak(quality: Mapping[str, float | None], gate: float, note: str = "") -
         value = quality.get(name)
         if value is not None and weak(value):
             said.append(text.format(value))
-    return "; ".join([*said, *filter(None, [note])]) or "no figure is weak, others have better scores"
+    return "; ".join([*said, *filter(None, [note])]) or "no figure is weak; its score is among the lowest"
 
 
 def why_unknown(snr: float | None, mask_from: str | None, train: str, gate: float, note: str = "") -> str:

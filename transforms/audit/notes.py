@@ -1,13 +1,15 @@
 """What a person must know of units that went well: the notes in the details of their outcomes, by kind."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from schemas.outcome import Outcome
 
 OTHER = "other"
 _OFFICIAL = "official mask:"
+# Letters of an example: a track may have hundreds of events.
+_LONGEST = 240
 
 
 @dataclass(frozen=True)
@@ -19,14 +21,15 @@ class Kind:
       name: for a person.
       pattern: what its text has in it, and no other kind's has.
       meaning: what follows from it, and what to do.
-      masks: True if it tells why masks are unknown or weak.
+      explains: the kind of mask whose weakness or absence it explains: "difference" (and all that compares),
+        "official", or "" for none.
     """
 
     stage: str
     name: str
     pattern: str
     meaning: str
-    masks: bool = False
+    explains: str = ""
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Noted:
       stage, kind, meaning: as in `Kind`.
       count: outcomes with such a note.
       passed: outcomes of the stage that are ok.
-      examples: unit and note of the first few by name.
+      examples: dataset, unit and note of the first few, each of another group.
     """
 
     stage: str
@@ -45,7 +48,7 @@ class Noted:
     meaning: str
     count: int
     passed: int
-    examples: tuple[tuple[str, str], ...]
+    examples: tuple[tuple[str, str, str], ...]
 
 
 KINDS = (
@@ -53,65 +56,65 @@ KINDS = (
         "shard",
         "shifted in time",
         r"^frame i shows frame i[+-]\d+ of its original",
-        "The fake starts or skips frames elsewhere than its original, so pixels cannot be compared: masks are "
+        "The fake starts elsewhere than its original, so frames of one number cannot be compared: masks are "
         "unknown. Trim either clip, or leave the fake out.",
-        masks=True,
+        explains="difference",
     ),
     Kind(
         "shard",
         "another scene",
         r"^what is beside the face is not what its original shows",
         "Its original is probably another clip: masks are unknown. Look at both.",
-        masks=True,
+        explains="difference",
     ),
     Kind(
         "shard",
         "shaking",
         r"^frames shake against those of its original",
         "Each frame moves otherwise than its original's, so pixels cannot be compared: masks are unknown.",
-        masks=True,
+        explains="difference",
     ),
     Kind(
         "shard",
         "not registrable",
         r"not registrable: masks are unknown$",
         "Shifted, scaled or turned against its original, and no one motion undoes it: masks are unknown.",
-        masks=True,
+        explains="difference",
     ),
     Kind(
         "shard",
         "registered first",
         r"registered before comparing$",
-        "Shifted, scaled or turned against its original; the original was moved onto it to compare them. Masks "
-        "are known, and a little less sure: look at some.",
-        masks=True,
+        "Shifted, scaled or turned against its original, which was moved onto it to compare them. Masks are "
+        "known, and less sure: look at some.",
+        explains="difference",
     ),
     Kind(
         "shard",
         "fewer samples",
         r"^\d+ of \d+ samples:",
-        "The clip ends before its original does: it has fewer samples, the others are whole. If it was cut off, "
-        "get it again.",
+        "The clip ends before its original does, so it has fewer samples. If it was cut off, get it again.",
     ),
     Kind(
         "shard",
         "official mask",
         f"^{_OFFICIAL}",
-        "The dataset's own mask is missing or wrong for (part of) the clip. The difference mask does not need "
-        "it; agreement is measured without it.",
-        masks=True,
+        "The dataset's own mask is missing or wrong for (part of) the clip. Difference masks do not need it; "
+        "agreement is not measured there.",
+        explains="official",
     ),
     Kind(
         "track",
         "cut",
         r":cut\b",
-        "The scene was cut while the face was followed: its track ends there, and what comes after it is another one.",
+        "The scene was cut while the face was followed: its track ends there, and another one follows.",
     ),
     Kind(
         "track",
         "lost",
         r":lost\b",
-        "The face was not seen for longer than track.max_gap: nothing is taken from the gap. Raise it if the face is there.",
+        "The face was not seen for longer than track.max_gap: nothing is taken from the gap. Raise it if the "
+        "face is there.",
     ),
     Kind(
         "track",
@@ -123,7 +126,7 @@ KINDS = (
 
 
 def split_note(detail: str) -> list[str]:
-    """The notes in an outcome's detail; what follows one on an official mask and is of no kind belongs to it."""
+    """The notes in an outcome's detail; what follows one on an official mask may be the rest of it."""
     notes: list[str] = []
     for part in filter(None, detail.split("; ")):
         if notes and notes[-1].startswith(_OFFICIAL) and kind_of("shard", part) is None:
@@ -138,14 +141,15 @@ def kind_of(stage: str, note: str) -> Kind | None:
     return next((kind for kind in KINDS if kind.stage == stage and re.search(kind.pattern, note)), None)
 
 
-def why_masks(detail: str) -> str:
-    """Of an outcome's detail, the notes that tell why masks are unknown or weak; "" where none does."""
+def why_masks(detail: str, train: str) -> str:
+    """Of an outcome's detail, the notes that tell why its masks of a kind are unknown or weak; may be ""."""
+    wanted = "official" if train == "official" else "difference"
     kinds = ((note, kind_of("shard", note)) for note in split_note(detail))
-    return "; ".join(note for note, kind in kinds if kind is not None and kind.masks)
+    return "; ".join(note for note, kind in kinds if kind is not None and kind.explains == wanted)
 
 
 def count_notes(outcomes: Iterable[Outcome], examples: int = 3) -> list[Noted]:
-    """Notes of outcomes that are ok, by stage and kind: the most frequent first; unknown kinds are "other"."""
+    """Notes of outcomes that are ok by stage and kind, the most frequent first; "other" where unknown."""
     passed: dict[str, int] = {}
     found: dict[tuple[str, str, str], dict[tuple[str, str, str], str]] = {}
     for outcome in outcomes:
@@ -161,15 +165,26 @@ def count_notes(outcomes: Iterable[Outcome], examples: int = 3) -> list[Noted]:
             *key,
             len(units),
             passed[key[0]],
-            tuple((unit[2], text) for unit, text in sorted(units.items())[:examples]),
+            _examples(units)[:examples],
         )
         for key, units in found.items()
     ]
     return sorted(rows, key=lambda row: (-row.count, row.stage, row.kind))
 
 
+def _examples(units: Mapping[tuple[str, str, str], str]) -> tuple[tuple[str, str, str], ...]:
+    """Dataset, unit and note of each group's first unit."""
+    firsts: dict[tuple[str, str], tuple[str, str, str]] = {}
+    for (dataset, group, unit), text in sorted(units.items()):
+        shown = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+        firsts.setdefault((dataset, group), (dataset, unit, shown))
+    return tuple(firsts.values())
+
+
 def _kinds(outcome: Outcome) -> list[tuple[Kind | None, str]]:
     if outcome.stage == "track":
-        named = [kind for kind in KINDS if kind.stage == "track" and re.search(kind.pattern, outcome.detail)]
-        return [(kind, outcome.detail) for kind in named or ([None] if outcome.detail else [])]
+        events = [kind for kind in KINDS if kind.stage == "track" and re.search(kind.pattern, outcome.detail)]
+        if events or not outcome.detail:
+            return [(kind, outcome.detail) for kind in events]
+        return [(None, outcome.detail)]
     return [(kind_of(outcome.stage, note), note) for note in split_note(outcome.detail)]

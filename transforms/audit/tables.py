@@ -4,11 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-
 from schemas.clip import Clip
 from transforms.audit.summary import (
     FIGURES,
-    QUANTILES,
     Cell,
     Kinds,
     Spread,
