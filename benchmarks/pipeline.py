@@ -134,10 +134,17 @@ def measure_memory(folder: Path, tree: Path) -> dict[str, dict[str, float]]:
         for split in ("train", "val", "test"):
             pairs = [["000", "001"]] if split == "train" else []
             (long / f"{split}.json").write_text(json.dumps(pairs))
+        work = _fresh(folder / "memory")
+        runs = Stages(work, long, ["c23"], 32)
+        found[f"index, {name}"] = runs.index(1).peak
+        found[f"track, {name}"] = runs.track(1).peak
         for case, count in (("32 even frames", 32), ("every frame", 0)):
-            runs = Stages(_fresh(folder / "memory"), long, ["c23"], count).all(1)
-            for stage in ("track", "shard"):
-                found[f"{stage}, {name}, {case}"] = runs[stage].peak
+            found[f"shard, {name}, {case}"] = Stages(work, long, ["c23"], count).shard(1).peak
+        for stage, peak in list(found.items())[-4:]:
+            print(
+                f"{stage:32s}" + "".join(f"  {kind} {most:.0f} MiB" for kind, most in peak.items()),
+                flush=True,
+            )
     return found
 
 
@@ -155,8 +162,6 @@ def main() -> None:
     found: dict[str, dict[str, float]] = {}
     if options.memory:
         found = measure_memory(options.work, tree)
-        for name, peak in found.items():
-            print(f"{name:32s}" + "".join(f"  {kind} {most:.0f} MiB" for kind, most in peak.items()))
     else:
         for name, compressions, count in CASES:
             found[name] = measure_case(options.work, tree, compressions, count)

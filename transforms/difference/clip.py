@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from transforms.difference.box import fill_box
 from transforms.difference.contour import PolarGrid
+from transforms.difference.edge import move, outward
 from transforms.difference.noise import WORK, BoolMap, FloatMap, fill
 from transforms.difference.region import Likelihood, far_prior, smooth_region
 
@@ -69,6 +70,7 @@ class ClipRegion:
         prior = far_prior(~fill(oval, MARGIN))
         star = self._best_star(oval, mouth, prior)
         self._box = box
+        self._outward = 0.0
         self.known = star is not None and self.snr >= gate
         if star is None or not self.known:
             return
@@ -77,9 +79,9 @@ class ClipRegion:
         self._mixed = np.float32(np.clip(1.5 - 0.5 * contrast(self._mean, region), 0.5 * softness, 1))
         self._clip_evidence = self._evidence(region)
         whole = np.stack(excess)
-        self._likelihood = Likelihood(whole, np.broadcast_to(region, whole.shape), skipped=False)
+        self._likelihood = Likelihood(whole, np.broadcast_to(region, whole.shape))
         regions = [self.segment(one, outline) for one, outline in zip(excess, ovals, strict=True)]
-        self._likelihood = Likelihood(whole, np.stack(regions), skipped=False)
+        self._likelihood = Likelihood(whole, np.stack(regions))
 
     def _evidence(self, region: BoolMap) -> FloatMap:
         """Log-likelihood ratio on the clip's mean, learnt from a region of it."""
@@ -107,12 +109,28 @@ class ClipRegion:
         """The clip's region without the constraint that it be one star."""
         mean, far, region = _halve(self._mean), _halve(prior), _halve(star.astype(np.float32)) > 0.5
         for _ in range(2):
-            evidence = Likelihood(mean, region, skipped=False)(mean) + far
+            evidence = Likelihood(mean, region)(mean) + far
             fresh = smooth_region(evidence, region.astype(np.float32), _CLIP_TV, _CLIP_STEPS)
             if not fresh.any():
                 break
             region = fresh
         return _double(region)
+
+    def fit_edge(
+        self,
+        excess: Sequence[FloatMap],
+        lumas: list[tuple[FloatMap, FloatMap]],
+        ovals: Sequence[Points],
+    ) -> None:
+        """Learn how far beyond or within the outlines that `segment` finds the blend begins.
+
+        Args:
+          excess: of some frames, (WORK, WORK) float32 each.
+          lumas: of the same frames, (WORK, WORK) float32 luma of real and fake each.
+          ovals: their outlines of the face, (n, 2) each.
+        """
+        regions = [self.segment(one, outline) for one, outline in zip(excess, ovals, strict=True)]
+        self._outward = outward(lumas, list(excess), regions)
 
     def segment(self, excess: FloatMap, oval: Points) -> BoolMap:
         """The region of one frame.
@@ -131,11 +149,11 @@ class ClipRegion:
         free = _halve(evidence + _FRAME_FAR * prior) + self._star_weight * (2 * soft - 1)
         region = _double(smooth_region(free, soft, _FRAME_TV, _FRAME_STEPS))
         differ = (star ^ region).astype(np.uint8)
-        large = cv2.dilate(cv2.morphologyEx(differ, cv2.MORPH_OPEN, _disc(_RIM)), _disc(_GROW)) & differ
-        region = np.where(large, region, star)
+        large = cv2.morphologyEx(differ, cv2.MORPH_OPEN, _disc(_RIM))
+        region = np.where(cv2.dilate(large, _disc(_GROW)) & differ, region, star) if large.any() else star
         if self._box is not None:
-            region = fill_box(self._box, region, oval)
-        return region
+            return fill_box(self._box, region, oval)
+        return move(region, self._outward) if self._outward else region
 
     def score(self, excess: FloatMap, region: BoolMap) -> float:
         """Trust in a frame's region, 0 to 1: how certain the pixels within 4 px of its outline are."""

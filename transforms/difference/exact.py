@@ -4,19 +4,25 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from transforms.difference.edge import hull_depth, move
 from transforms.difference.noise import BoolMap, FloatMap
 
 _SIGMA = 0.5
 _LEAST, _MOST = 0.6, 2.0
 _CLOSE = 9
 _SPECK = 30
-_OPACITY = 0.2
-_BACK = 4
+_OPACITY = 0.4
+_WHOLE = 0.6
+_BACK = 9
 _DEPTH = 24
 _DETAIL = 1.0
+_WIDE = 6.0
+_RISE = 5
+_BEGINS = 0.5
 _EXACT = 1.0
-_BLEED = 1.0
-_WHOLE = 0.6
+_BLEED = 1.5
+_NARROWEST, _WIDEST = -1.0, 4.0
+_REAL = -12.0
 
 
 def amplitude(delta: FloatMap) -> FloatMap:
@@ -78,29 +84,23 @@ def drop_specks(mask: npt.NDArray[np.uint8]) -> BoolMap:
     return keep[labels]
 
 
-def feather(
-    lumas: list[tuple[FloatMap, FloatMap]], regions: list[BoolMap], limit: float
-) -> tuple[float, float]:
-    """How far inside the changed region's outline its blend reaches an opacity of a tenth, pixels.
+def feather(lumas: list[tuple[FloatMap, FloatMap]], regions: list[BoolMap]) -> float:
+    """How far inside the changed region's outline a wide feather reaches an opacity of a tenth, pixels.
 
     A blend (1 - a) real + a new lets the real picture's fine texture through by 1 - a, and the new picture's
     does not correlate with it. So the slope of the fake's fine texture on the real's, pooled over the clip
     at each depth below the outline, is 1 - a. The same face rendered again does correlate, so that its
-    opacity is underestimated: hence 0.2 is looked for and four pixels are given back; and where the middle of
-    the region does not reach 0.6 (a weak blend), a third of what it reaches.
+    opacity is underestimated: hence 0.4 is looked for and 9 px are given back; and where the middle of
+    the region does not reach 0.6 (a weak blend), two thirds of what it reaches.
 
     The outline is that of the convex hull: what is cut out of a face, an occluder, has a hard edge.
-
-    Where untouched pixels are the same bit by bit, the least change shows, and subsampled chroma carries it a
-    pixel beyond the outline: that pixel is taken off at least, everywhere.
 
     Args:
       lumas: per frame, (WORK, WORK) float32 luma of real and fake.
       regions: per frame (WORK, WORK) bool, from `changed_region`.
-      limit: from `rounding_limit`.
 
     Returns:
-      The depth, and the least there is for a hard edge: 1 where untouched pixels are exact, else 0.
+      The depth; 0 below 6 px, where `fade` tells more.
     """
     through, whole = np.zeros(_DEPTH), np.zeros(_DEPTH)
     for (real, fake), region in zip(lumas, regions, strict=True):
@@ -113,29 +113,44 @@ def feather(
     smooth = np.ones(3)
     opacity = 1 - np.convolve(through, smooth, "same") / np.maximum(np.convolve(whole, smooth, "same"), 1e-6)
     reached = np.flatnonzero(opacity >= _OPACITY * np.clip(opacity.max() / _WHOLE, 0.5, 1))
-    least = _BLEED if limit < _EXACT else 0.0
-    return (max(float(reached[0]) - _BACK, least) if reached.size else least), least
+    found = float(reached[0]) - _BACK if reached.size else 0.0
+    return found if found >= _WIDE else 0.0
 
 
-def cut_back(region: BoolMap, depth: float, least: float) -> BoolMap:
-    """A region without what lies within `least` px of its outline and `depth` px of its hull's.
+def fade(amplitudes: list[FloatMap], regions: list[BoolMap], limit: float) -> float:
+    """How far outwards a narrow blend goes on where it has faded below rounding, pixels.
 
-    (The crop's edge is no outline.)
+    The amplitude's rise from the outline, where it is `limit`, to 5 px inside is extended outwards to 0; a
+    blend's last 0.5 px are below a tenth of opacity. Where untouched pixels are the same bit by bit, the
+    least change shows, and subsampled chroma carries it beyond the outline: 1.5 px more are taken off.
+
+    Args:
+      amplitudes: per frame (WORK, WORK) float32.
+      regions: per frame (WORK, WORK) bool, from `changed_region`.
+      limit: from `rounding_limit`.
+
+    Returns:
+      -1 to 4.
     """
-    if least > 0:
-        region = cv2.distanceTransform(region.astype(np.uint8), cv2.DIST_L2, 5) > least
-    if depth <= least or not region.any():
+    inner, outer = [], []
+    for size, region in zip(amplitudes, regions, strict=True):
+        depth = cv2.distanceTransform(region.astype(np.uint8), cv2.DIST_L2, 5)
+        inner.append(size[(depth > _RISE) & (depth <= _RISE + 1)])
+        outer.append(size[~move(region, -_REAL)])
+    found, rest = np.concatenate(inner), np.concatenate(outer)
+    bleed = _BLEED if limit < _EXACT else 0.0
+    if not found.size:
+        return -min(bleed, -_NARROWEST)
+    share = limit / max(float(found.mean()) - (float(rest.mean()) if rest.size else 0.0), 1e-3)
+    return float(np.clip(_RISE * share / max(1 - share, 0.2) - _BEGINS - bleed, _NARROWEST, _WIDEST))
+
+
+def cut_back(region: BoolMap, depth: float, outward: float) -> BoolMap:
+    """A (H, W) bool region cut `depth` px within its hull's outline; where that is 0 moved `outward`."""
+    if not region.any():
         return region
-    return region & (hull_depth(region) > depth - least)
-
-
-def hull_depth(region: BoolMap) -> FloatMap:
-    """Pixels to the outline of a region's convex hull, 0 outside: (H, W) bool to (H, W) float32."""
-    hull = np.zeros(region.shape, np.uint8)
-    if region.any():
-        points = cv2.findNonZero(region.astype(np.uint8))
-        cv2.fillConvexPoly(hull, cv2.convexHull(points), 1)
-    return cv2.distanceTransform(hull, cv2.DIST_L2, 5)
+    moved = move(region, min(outward, 0.0) if depth else outward)
+    return moved & (hull_depth(region) > depth) if depth else moved
 
 
 def agreement(changed: BoolMap, region: BoolMap) -> float:

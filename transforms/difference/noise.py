@@ -131,7 +131,9 @@ def offset(deltas: list[FloatMap], outside: list[BoolMap]) -> npt.NDArray[np.flo
     if not len(values):
         return np.zeros(3, np.float32)
     cut = len(values) // 10
-    return np.sort(values, axis=0)[cut : len(values) - cut].mean(0, dtype=np.float64).astype(np.float32)
+    last = len(values) - cut
+    middle = np.partition(values, (cut, last - 1), axis=0)[cut:last]
+    return middle.mean(0, dtype=np.float64).astype(np.float32)
 
 
 def energy(delta: FloatMap, sigma: float) -> FloatMap:

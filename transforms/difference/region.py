@@ -12,9 +12,9 @@ _KERNEL = np.array([1, 2, 3, 2, 1], np.float64) / 9
 _LIMIT = 3.0
 _FAR = 1.5
 _FAR_REACH = 12.0
-_CLEAN = 1.0
 _LOW = 8
-_SKIPPED = 2
+_CODED = 2
+_MOST_CODED = 0.3
 
 
 class Likelihood:
@@ -24,25 +24,27 @@ class Likelihood:
       table: (40,) float32 over an excess of -1 to 7, in -3 to 3.
     """
 
-    def __init__(self, excess: npt.NDArray[np.float32], inside: BoolMap, *, skipped: bool = True) -> None:
+    def __init__(self, excess: npt.NDArray[np.float32], inside: BoolMap) -> None:
         """Fit from excess maps and regions of one shape.
 
-        Without `skipped`, pixels that the codec copied (an excess near -1) are real and teach nothing else:
-        else, in a still scene, all that was coded again would look forged beside what was not.
+        That a pixel was coded at all, not copied (an excess near -1), counts for a forgery, but for no more
+        than a factor of 1.35: else, in a still scene, all that was coded again would look forged.
         """
-        index = np.clip((excess - FLOOR) * (_BINS / (_TOP - FLOOR)), 0, _BINS - 1).astype(np.int32)
-        least = 0 if skipped else _SKIPPED
-        coded = index >= least
-        forged = _histogram(index[inside & coded])
-        real = _histogram(index[~inside & coded])
-        if _CLEAN:
-            share = min(float((forged[:_LOW] / real[:_LOW]).min()), 0.9)
-            forged = np.maximum(forged - _CLEAN * share * real, 1e-3 / _BINS)
-            forged /= forged.sum()
+        scaled = excess - FLOOR
+        scaled *= _BINS / (_TOP - FLOOR)
+        index = np.clip(scaled, 0, _BINS - 1, out=scaled).astype(np.uint8)
+        index += np.uint8(_BINS) * inside
+        flat = index.reshape(-1, index.shape[-1])
+        counts = cv2.calcHist([flat], [0], None, [2 * _BINS], [0, 2 * _BINS]).ravel().astype(np.float64)
+        real, forged = _smooth(counts[:_BINS]), _smooth(counts[_BINS:])
+        coded = float(np.log(forged[_CODED:].sum() / real[_CODED:].sum()))
+        share = min(float((forged[:_LOW] / real[:_LOW]).min()), 0.9)
+        forged = np.maximum(forged - share * real, 1e-3 / _BINS)
+        forged /= forged.sum()
         ratio = np.log(forged / real)
+        ratio[_CODED:] -= max(coded - _MOST_CODED, 0.0)
         rising = (np.maximum.accumulate(ratio) + np.minimum.accumulate(ratio[::-1])[::-1]) / 2
         self.table = np.clip(rising, -_LIMIT, _LIMIT).astype(np.float32)
-        self.table[:least] = -_LIMIT
         self._fine = np.interp(np.linspace(0, _BINS - 1, 256), np.arange(_BINS), self.table).astype(
             np.float32
         )
@@ -53,8 +55,8 @@ class Likelihood:
         return cv2.LUT(index, self._fine)
 
 
-def _histogram(index: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
-    counts = np.bincount(index, minlength=_BINS).astype(np.float64)
+def _smooth(counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """A histogram's counts, smoothed, as shares that are never 0."""
     smooth = np.convolve(np.pad(counts, 2, mode="edge"), _KERNEL, mode="valid")
     return (smooth + 1e-3 * max(counts.sum(), 1.0) / _BINS) / max(counts.sum(), 1.0)
 
