@@ -146,7 +146,9 @@ def track_frames(
         values = smooth(frames, values, at, sigma)
         points = values.reshape(len(at), -1, 2).round(3)
         matrices = crop_to_frame(points[:, :5], crop).round(9)
-        nearest = np.abs(frames[None, :] - at[:, None]).argmin(1)
+        after = np.clip(np.searchsorted(frames, at), 1, max(len(frames) - 1, 1))
+        later = np.minimum(after, len(frames) - 1)
+        nearest = np.where(at - frames[after - 1] <= frames[later] - at, after - 1, later)
         detected = set(frames.tolist())
         for row, frame in enumerate(at.tolist()):
             face = faces[nearest[row]]
