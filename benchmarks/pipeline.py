@@ -29,9 +29,9 @@ GROUPS = 2
 ALL = ("raw", "c23", "c40")
 CASES: tuple[tuple[str, Sequence[str], int], ...] = (
     ("32 even frames", ALL, 32),
-    ("every frame", ALL, 0),
     ("32 even frames, c23 alone", ("c23",), 32),
     ("every frame, c23 alone", ("c23",), 0),
+    ("every frame", ALL, 0),
 )
 FLOOR = ("floor: decode", "encode")
 HOG = "dlib HOG, a frame"
