@@ -29,9 +29,9 @@ GROUPS = 2
 ALL = ("raw", "c23", "c40")
 CASES: tuple[tuple[str, Sequence[str], int], ...] = (
     ("32 even frames", ALL, 32),
+    ("every frame", ALL, 0),
     ("32 even frames, c23 alone", ("c23",), 32),
     ("every frame, c23 alone", ("c23",), 0),
-    ("every frame", ALL, 0),
 )
 FLOOR = ("floor: decode", "encode")
 HOG = "dlib HOG, a frame"
@@ -64,6 +64,8 @@ def measure_case(folder: Path, tree: Path, compressions: Sequence[str], count: i
     """CPU and wall seconds of one case, for `GROUPS` groups."""
     one = Stages(_fresh(folder / "one"), tree, compressions, count)
     one.index(1)
+    if len(read_index(one.clips, None).groups) != GROUPS:
+        raise RuntimeError(f"{tree}: not {GROUPS} whole groups; remove it, and run again")
     tracked = one.track(1)
     seed = _spread_seed(one)
     one = Stages(folder / "one", tree, compressions, count, seed)
