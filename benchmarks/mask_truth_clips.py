@@ -141,27 +141,33 @@ def pairs(
     has been through RGB and 4:2:0 once more than its real clip. In the first it works on what the raw clip
     was encoded from, so that real and fake are equal bit by bit where alpha is 0.
     """
-    params = CropParams(size=size)
-    matrices = crop_to_frame(five_points(clip.points), params)
-    back = invert(matrices)
-    shapes = CropShapes(
-        apply(back, clip.points[:, list(FACE_OVAL)]).astype(np.float32),
-        apply(back, clip.points[:, list(LIPS_OUTER)]).astype(np.float32),
-    )
+    matrices, shapes = geometry(clip, size)
     coded = {name: recode(clip.frames, crf) for name, crf in CRFS.items()}
-    real = {name: _warp(frames, matrices, size) for name, frames in coded.items()}
+    real = {name: warp_all(frames, matrices, size) for name, frames in coded.items()}
     for family in families:
         fake, alpha = forged(clip, clip.frames if generation == 1 else coded["raw"], donor, family)
-        truth = _warp(alpha, matrices, size) > TRUTH
+        truth = warp_all(alpha, matrices, size) > TRUTH
         for name, crf in CRFS.items():
-            yield Pair(family, name, real[name], _warp(recode(fake, crf), matrices, size), truth, shapes)
+            yield Pair(family, name, real[name], warp_all(recode(fake, crf), matrices, size), truth, shapes)
     nothing = np.zeros(real["raw"].shape[:3], bool)
     for name, crf in CRFS.items():
-        again = _warp(recode(coded[name], crf), matrices, size)
+        again = warp_all(recode(coded[name], crf), matrices, size)
         yield Pair("null", name, real[name], again, nothing, shapes)
         if name != "raw":
             yield Pair("null, from raw", name, real["raw"], real[name], nothing, shapes)
 
 
-def _warp(frames: npt.NDArray, matrices: npt.NDArray[np.float64], size: int) -> npt.NDArray:
+def geometry(clip: RealClip, size: int) -> tuple[npt.NDArray[np.float64], CropShapes]:
+    """A clip's crops, (n, 2, 3) from crop to frame pixels, and the face's outlines in them."""
+    matrices = crop_to_frame(five_points(clip.points), CropParams(size=size))
+    back = invert(matrices)
+    shapes = CropShapes(
+        apply(back, clip.points[:, list(FACE_OVAL)]).astype(np.float32),
+        apply(back, clip.points[:, list(LIPS_OUTER)]).astype(np.float32),
+    )
+    return matrices, shapes
+
+
+def warp_all(frames: npt.NDArray, matrices: npt.NDArray[np.float64], size: int) -> npt.NDArray:
+    """Every frame's crop: (n, size, size) or (n, size, size, 3)."""
     return np.stack([warp(frame, matrix, size) for frame, matrix in zip(frames, matrices, strict=True)])

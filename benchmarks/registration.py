@@ -14,12 +14,7 @@ import cv2
 import numpy as np
 
 from benchmarks.mask_truth import chosen_clips
-from benchmarks.mask_truth_clips import CRFS, Frames, RealClip, forged, load, recode
-from schemas.params import CropParams
-from transforms.alignment import apply, crop_to_frame, invert
-from transforms.crops import warp
-from transforms.difference.model import CropShapes
-from transforms.mesh import FACE_OVAL, LIPS_OUTER, five_points
+from benchmarks.mask_truth_clips import CRFS, RealClip, forged, geometry, load, recode, warp_all
 from transforms.registration import register
 
 SIZE = 256
@@ -35,28 +30,20 @@ PLANTED = {
 
 def errors(clip: RealClip, donor: RealClip) -> dict[tuple[str, str], float]:
     """By compression and what was planted."""
-    matrices = crop_to_frame(five_points(clip.points), CropParams(size=SIZE))
-    back = invert(matrices)
-    shapes = CropShapes(
-        apply(back, clip.points[:, list(FACE_OVAL)]).astype(np.float32),
-        apply(back, clip.points[:, list(LIPS_OUTER)]).astype(np.float32),
-    )
-    to_crop = back[:, :, :2].mean(0)
+    matrices, shapes = geometry(clip, SIZE)
+    to_crop = np.linalg.inv(matrices[:, :, :2]).mean(0)
     unit = float(np.sqrt(np.abs(np.linalg.det(matrices[:, :, :2]))).mean())
-
-    def crops(frames: Frames) -> list[np.ndarray]:
-        return [warp(frame, matrix, SIZE) for frame, matrix in zip(frames, matrices, strict=True)]
 
     fakes, _ = forged(clip, recode(clip.frames, 0), donor, "swap")
     middle = clip.points.mean((0, 1))
     found = {}
     for compression, crf in CRFS.items():
-        real = crops(recode(clip.frames, crf))
+        real = list(warp_all(recode(clip.frames, crf), matrices, SIZE))
         for name, (dx, dy, scale) in PLANTED.items():
             matrix = np.array([[scale, 0, dx * unit], [0, scale, dy * unit]])
             matrix[:, 2] += middle * (1 - scale)
             moved = np.stack([_move(frame, matrix) for frame in fakes]) if name != "nothing" else fakes
-            motion = register(real, crops(recode(moved, crf)), shapes)
+            motion = register(real, list(warp_all(recode(moved, crf), matrices, SIZE)), shapes)
             if motion is None:
                 error = np.nan
             elif scale == 1:
