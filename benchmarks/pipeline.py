@@ -22,8 +22,8 @@ from pathlib import Path
 from benchmarks.pipeline_clips import clips_of_group, make_corpus, repeat
 from benchmarks.pipeline_runs import Run, Stages
 from pipelines.clips import read_index
-from pipelines.params import read_params
 from pipelines.shard import plan
+from schemas.params_file import read_params
 
 GROUPS = 2
 ALL = ("raw", "c23", "c40")

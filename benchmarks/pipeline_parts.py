@@ -21,13 +21,13 @@ import decord
 import numpy as np
 
 from pipelines.clips import Index, clip_path, read_index, reference_clip
-from pipelines.params import read_params
-from pipelines.publish import read_rows
 from pipelines.shard_builder import add_member
 from pipelines.spool import CropStore, Selection
 from pipelines.track import key_of
 from schemas.clip import Clip
+from schemas.files import read_rows
 from schemas.params import Params
+from schemas.params_file import read_params
 from schemas.track import TrackFrame
 from transforms.crops import encode_image, fill_crops
 from transforms.geometry import GroupGeometry

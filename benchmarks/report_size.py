@@ -27,11 +27,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines import audit, pictures, publish
+from pipelines import audit, pictures
 from pipelines.corpus import load_corpus
 from pipelines.report import human_bytes
 from pipelines.shard_folder import read_folder
-from schemas import Clip, Outcome, PlannedClip, encode_name
+from schemas import Clip, Outcome, PlannedClip, encode_name, files
 from schemas.params import Params
 
 _BLOCK = tarfile.BLOCKSIZE
@@ -68,13 +68,13 @@ class Copies:
                 tables.append(part)
                 shardlist.append({"url": url, "nsamples": len(part), "filesize": size, "sha256": "0" * 64})
         index = json.loads((self._source.path / "index.json").read_bytes())
-        publish.write_json(self._out / "index.json", index | {"shardlist": shardlist})
+        files.write_json(self._out / "index.json", index | {"shardlist": shardlist})
         pq.write_table(pa.concat_tables(tables), self._out / "index.parquet")
-        publish.write_rows(self._out / "clips.parquet", Clip, self._each(self._source.clips))
-        publish.write_rows(self._out / "plan.parquet", PlannedClip, self._each(self._source.plan))
+        files.write_rows(self._out / "clips.parquet", Clip, self._each(self._source.clips))
+        files.write_rows(self._out / "plan.parquet", PlannedClip, self._each(self._source.plan))
         for stage, name in (("index", "clips."), ("track", "tracks."), ("shard", "")):
             mine = [outcome for outcome in self._source.outcomes if outcome.stage == stage]
-            publish.write_rows(self._out / f"{name}outcomes.parquet", Outcome, self._each(mine))
+            files.write_rows(self._out / f"{name}outcomes.parquet", Outcome, self._each(mine))
 
     def fill(self, path: Path, keys: set[str]) -> None:
         """Write the bytes of some samples of a shard."""

@@ -6,16 +6,17 @@ from pathlib import Path
 
 import pyarrow.dataset as ds
 
-from pipelines import cli, publish
+from pipelines import cli
 from pipelines.corpus import Corpus, load_corpus
-from pipelines.errors import UsageError
-from pipelines.params import read_params
 from pipelines.report import describe_report, write_report
 from pipelines.shard_folder import ShardFolder, index_dataset, read_folder, read_shard_rows
 from pipelines.verification import find_pending, plan, verify_all
+from schemas import files, program
+from schemas.errors import UsageError
 from schemas.finding import Finding
 from schemas.leak import Leak
 from schemas.params import Params
+from schemas.params_file import read_params
 from transforms.audit import checks
 from transforms.audit.checks import Check
 from transforms.audit.findings import Findings
@@ -71,8 +72,8 @@ def run_stage(
 ) -> list[Check]:
     """Verify, check, and write the report; returns the checks."""
     units = plan(folders)
-    with publish.exclusive(out):
-        publish.remove_parts(out)
+    with files.exclusive(out):
+        files.remove_parts(out)
         found = verify_all(units, out, find_pending(units, out, retry_failed, reverify), beam_args)
         corpus = load_corpus(folders)
         for number, folder in enumerate(folders):
@@ -84,7 +85,7 @@ def run_stage(
         verdicts = checks.summarise(
             found, outcomes, len(units), corpus.masks, leaked, touched, params.audit.max_leaks
         )
-        publish.write_rows(out / "leaks.parquet", Leak, leaked)
+        files.write_rows(out / "leaks.parquet", Leak, leaked)
         write_report(out, corpus, verdicts, leaked, touched, params)
     return verdicts
 
@@ -111,7 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.show is not None:
         lines, passed = describe_report(arguments.show)
         print("\n".join(lines))
-        return cli.WHOLE if passed else cli.FAILURES
+        return program.WHOLE if passed else program.FAILURES
     if not arguments.shards or arguments.out is None:
         parser.error("--shards and --out are required (or --show, for a report that is there)")
     params = read_params(arguments.params)
@@ -124,7 +125,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags = arguments.retry_failed, arguments.reverify
     if arguments.dry_run:
         _dry_run(folders, arguments.out, *flags)
-        return cli.WHOLE
+        return program.WHOLE
     return _finish(run_stage(folders, arguments.out, params, *flags, beam_args), arguments.out)
 
 
@@ -162,9 +163,9 @@ def _finish(checks: Sequence[Check], out: Path) -> int:
     failed = [check.name for check in checks if not check.passed]
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
-        return cli.FAILURES
-    return cli.WHOLE
+        return program.FAILURES
+    return program.WHOLE
 
 
 if __name__ == "__main__":
-    cli.run_main("pipelines.audit")
+    program.run_main("pipelines.audit")

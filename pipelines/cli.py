@@ -1,10 +1,8 @@
 """What every stage's command line shares."""
 
 import argparse
-import importlib
 import os
 import shlex
-import signal
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -12,10 +10,8 @@ from pathlib import Path
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipelines.errors import StoppedError, UsageError
 from schemas.outcome import Outcome
-
-WHOLE, STOPPED, USAGE, FAILURES = 0, 1, 2, 3
+from schemas.program import FAILURES, WHOLE
 
 _EPILOG = """
 Beam's flags pass through, from the command line or from $BEAM_ARGS, for example
@@ -69,27 +65,6 @@ def parse(
     if unknown:
         parser.error(f"neither this command nor Beam knows {' '.join(unknown)}; see --help")
     return arguments, beam_args
-
-
-def run_main(module: str) -> None:
-    """Run a module's `main` as a program: a `UsageError` is a message and exit code 2, a `StoppedError` 1.
-
-    The module is imported by its name, so that workers find its classes there and not in `__main__`.
-    """
-    try:
-        sys.exit(importlib.import_module(module).main())
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(USAGE)
-    except StoppedError as error:
-        print(f"stopped: {error}", file=sys.stderr, flush=True)
-        os._exit(STOPPED)  # Beam's thread may still wait for a worker that died.
-    except BrokenPipeError:  # whoever read our output has gone, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(128 + signal.SIGPIPE)
-    except KeyboardInterrupt:
-        print("interrupted; a rerun continues from here", flush=True)
-        os._exit(130)  # Beam's worker threads would keep the process alive.
 
 
 def finish(outcomes: Iterable[Outcome], made: str, look: Path, max_failed_fraction: float) -> int:

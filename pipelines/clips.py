@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from pipelines.errors import UsageError
-from pipelines.publish import read_metadata, read_rows
 from schemas.clip import Clip, compression_rank
+from schemas.errors import UsageError
+from schemas.files import read_metadata, read_rows
 from transforms.errors import ClipError
 
 

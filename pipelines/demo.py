@@ -21,8 +21,8 @@ from tqdm import tqdm
 
 from pipelines.demo_clips import CRF, METHODS, make_clips, start_worker
 from pipelines.demo_plan import DemoParams, plan, splits, youtube_videos
-from pipelines.errors import UsageError
 from pipelines.isolation import Isolated
+from schemas.errors import UsageError
 from transforms.synthesis.people import Portrait
 
 # To be raised when the same parameters give another corpus.

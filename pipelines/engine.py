@@ -22,7 +22,7 @@ from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions,
 from tqdm import tqdm
 
 from pipelines import watchdog
-from pipelines.errors import StoppedError, UsageError
+from schemas.errors import StoppedError, UsageError
 from schemas.outcome import Outcome
 
 # Bytes of the workers' own words that are shown when a run fails.

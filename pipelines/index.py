@@ -9,15 +9,17 @@ from pathlib import Path
 from pipelines import cli, publish, resume
 from pipelines.clips import outcomes_path
 from pipelines.engine import Work, run
-from pipelines.errors import UsageError
 from pipelines.index_report import describe_clips, describe_leaks, describe_notes, describe_outcomes
 from pipelines.listing import list_root
-from pipelines.params import dataset_params, read_params
+from pipelines.params import dataset_params
 from pipelines.probing import SUFFIX, ProbeBuilder, Probed, ProbeUnit, key_of, plan_group
+from schemas import files, program
 from schemas.clip import Clip
 from schemas.convert import arrow_schema
+from schemas.errors import UsageError
 from schemas.outcome import Outcome
 from schemas.params import DatasetParams, RunParams
+from schemas.params_file import read_params
 from schemas.sidecar import Sidecar
 from transforms.indexing.declare import declare, elect
 from transforms.indexing.layout import DatasetError, failed, load_layout
@@ -85,7 +87,7 @@ def run_stage(
     """
     root, folder = os.path.abspath(plan.params.root), out.with_name(f"{out.name}.probes").absolute()  # noqa: PTH100
     facts = _known_facts(out, root) if retry_failed else {}
-    with publish.exclusive(folder):
+    with files.exclusive(folder):
         units = _units(plan, root, facts)
         wanted = {key: unit.digest for key, (unit, _) in units.items()}
         pending = resume.find_pending(folder, wanted, retry_failed)
@@ -100,7 +102,7 @@ def run_stage(
         sidecars = resume.seal(folder, wanted, (SUFFIX,))
         tried = _collect(folder, units, sidecars, facts)
         clips, outcomes = _assemble(plan, facts, tried)
-        publish.write_rows(outcomes_path(out), Outcome, outcomes)
+        files.write_rows(outcomes_path(out), Outcome, outcomes)
         metadata = {
             "dataset": plan.dataset,
             "layout": plan.params.layout,
@@ -108,7 +110,7 @@ def run_stage(
             "split": plan.params.split,
             "terms": plan.terms,
         }
-        publish.write_tables(out, arrow_schema(Clip), _batches(clips), metadata)
+        files.write_tables(out, arrow_schema(Clip), _batches(clips), metadata)
         if all(sidecars.values()):
             shutil.rmtree(folder)
     return clips, outcomes
@@ -117,7 +119,7 @@ def run_stage(
 def _known_facts(out: Path, root: str) -> dict[str, Probed]:
     """Facts of the files that were indexed before and were not touched since, by path."""
     facts = {}
-    clips = publish.read_rows(out, Clip)
+    clips = files.read_rows(out, Clip)
     indexed = out.stat().st_mtime_ns
 
     def size(path: str) -> int:
@@ -171,7 +173,7 @@ def _collect(
             ]
             continue
         outcomes += sidecar.outcomes
-        for row in publish.read_rows(folder / f"{key}{SUFFIX}", Probed):
+        for row in files.read_rows(folder / f"{key}{SUFFIX}", Probed):
             facts[row.path] = row
     return outcomes
 
@@ -262,15 +264,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     for line in describe_leaks(planned.clips, arguments.dataset):
         print(f"leak: {line}")
     if arguments.dry_run:
-        return cli.WHOLE
+        return program.WHOLE
     clips, outcomes = run_stage(planned, arguments.out, params.run, arguments.retry_failed, beam_args)
     look = outcomes_path(arguments.out)
     made = f"{arguments.out}: {len(clips)} clips in {len({clip.group for clip in clips})} groups"
     code = cli.finish(outcomes, made, look, params.run.max_failed_fraction)
-    if not clips and code == cli.WHOLE:
+    if not clips and code == program.WHOLE:
         raise UsageError(f"{arguments.out}: no clip is left of {len(outcomes)} files; see above, and {look}")
     return code
 
 
 if __name__ == "__main__":
-    cli.run_main("pipelines.index")
+    program.run_main("pipelines.index")

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipelines.errors import UsageError
+from schemas.errors import UsageError
 from schemas.outcome import Outcome
 from transforms.indexing.declare import printable
 from transforms.indexing.layout import Listing, failed, is_video, skipped

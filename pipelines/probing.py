@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipelines import publish
 from pipelines.isolation import Isolated
+from schemas import files
 from schemas.digest import digest
 from schemas.outcome import Outcome
 from schemas.params import RunParams
@@ -107,7 +108,7 @@ class ProbeBuilder:
             if path in unit.clips:
                 outcomes.append(Outcome("index", unit.dataset, path, unit.group, "ok", made=row.frames))
         probed = self._folder / f"{key}{SUFFIX}"
-        publish.write_rows(probed, Probed, rows)
+        files.write_rows(probed, Probed, rows)
         publish.commit(
             self._folder, key, Sidecar(unit.digest, tuple(outcomes), (publish.describe(probed),), len(rows))
         )

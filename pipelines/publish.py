@@ -1,128 +1,12 @@
-"""Publishing: the only module that puts results in place. A result is seen whole or not at all."""
+"""Committing results: a sidecar, written last, vouches for the files beside it."""
 
-import contextlib
-import errno
-import fcntl
-import hashlib
 import json
-import os
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, BinaryIO
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from pipelines.errors import StoppedError, UsageError
-from schemas.convert import arrow_schema, from_row, to_row
+from schemas.convert import from_row, to_row
+from schemas.files import file_sha256, write_json
 from schemas.sidecar import CommittedFile, Sidecar
-
-PART = ".part"
-
-# What stops a run through the fault of the disk that it writes to, and the remedy.
-_DISK = {
-    errno.ENOSPC: "make room there",
-    errno.EDQUOT: "make room there, or have the quota raised",
-    errno.EFBIG: "raise the limit on a file's size (ulimit -f), or lower shard.groups",
-    errno.EROFS: "mount it for writing",
-    errno.EACCES: "see who may write there",
-    errno.EPERM: "see who may write there",
-    errno.EIO: "see whether the disk is sound",
-    errno.ESTALE: "mount it again",
-}
-
-
-@contextlib.contextmanager
-def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """A binary file that appears under its name only if the block ends well.
-
-    Writes to a temporary file in the same folder, then fsync and `os.replace`. An exception removes the
-    temporary file and leaves what was there before; a killed process leaves `.<name>.*.part`, which
-    `remove_parts` clears.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PART, dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-            file.flush()
-            os.fchmod(file.fileno(), 0o644)
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    _fsync_folder(path.parent)
-
-
-def _fsync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write canonical, human-readable JSON."""
-    with atomic_write(path) as file:
-        file.write((json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
-
-
-def write_rows(path: Path, cls: type, records: Iterable[Any], metadata: dict[str, str] | None = None) -> None:
-    """Write schema dataclasses as one Parquet file, in the order given, with the dataclass's schema."""
-    write_tables(path, arrow_schema(cls), [[to_row(record) for record in records]], metadata)
-
-
-def write_tables(
-    path: Path,
-    schema: pa.Schema,
-    batches: Iterable[list[dict] | pa.Table],
-    metadata: dict[str, str] | None = None,
-) -> None:
-    """Write one Parquet file of several batches, a row group each; holds one batch at a time."""
-    schema = schema.with_metadata(metadata) if metadata else schema
-    with atomic_write(path) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
-        for batch in batches:
-            table = batch if isinstance(batch, pa.Table) else pa.Table.from_pylist(batch, schema=schema)
-            if table.num_rows:
-                writer.write_table(table.cast(schema))
-
-
-def read_rows(path: Path, cls: type[Any]) -> list[Any]:
-    """Read what `write_rows` wrote.
-
-    Raises:
-      UsageError: if the file is missing, is not Parquet, or has other columns.
-    """
-    try:
-        table = pq.read_table(path)
-    except FileNotFoundError:
-        raise UsageError(f"{path}: no such file; run the stage that makes it first") from None
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UsageError(
-            f"{path}: not a readable Parquet file ({error}); remove it and run its stage again"
-        ) from None
-    expected: pa.Schema = arrow_schema(cls)
-    if not table.schema.equals(expected, check_metadata=False):
-        missing = sorted(set(expected.names) ^ set(table.schema.names)) or "types"
-        raise UsageError(
-            f"{path}: its columns are not those of {cls.__name__} (differs in {missing}); make it again"
-        )
-    return [from_row(cls, row) for row in table.to_pylist()]
-
-
-def read_metadata(path: Path) -> dict[str, str]:
-    """The metadata of a Parquet file that `write_rows` wrote."""
-    metadata = pq.read_schema(path).metadata or {}
-    return {key.decode(): value.decode() for key, value in metadata.items() if key != b"ARROW:schema"}
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def describe(path: Path) -> CommittedFile:
@@ -154,12 +38,6 @@ def read_sidecar(folder: Path, key: str) -> Sidecar | None:
     return sidecar if sizes == [file.bytes for file in sidecar.files] else None
 
 
-def remove_parts(folder: Path) -> None:
-    """Remove what killed writers left behind."""
-    for path in folder.rglob(f".*{PART}"):
-        path.unlink(missing_ok=True)
-
-
 def remove_unnamed(folder: Path, keys: set[str], suffixes: Iterable[str]) -> list[Path]:
     """Remove results that the plan no longer names: files `<key><suffix>` below sub-folders of `folder`.
 
@@ -176,35 +54,3 @@ def remove_unnamed(folder: Path, keys: set[str], suffixes: Iterable[str]) -> lis
         if path != folder and not any(path.iterdir()):
             path.rmdir()
     return removed
-
-
-@contextlib.contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
-    """Hold a folder for one run; leaves nothing behind, not even when killed.
-
-    Raises:
-      UsageError: if another run holds it, or it cannot be made.
-      StoppedError: if the block cannot write.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise UsageError(f"{folder}: cannot be made: {error.strerror}; give another --out") from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise UsageError(
-            f"{folder}: another run is writing here; wait for it, or give another --out"
-        ) from None
-    except OSError as error:
-        if error.errno not in _DISK:
-            raise
-        where = error.filename or f"{folder} (or {tempfile.gettempdir()}, for temporary files)"
-        raise StoppedError(
-            f"{where}: {os.strerror(error.errno).lower()}; {_DISK[error.errno]}, then run again: "
-            "what is finished is kept"
-        ) from None
-    finally:
-        os.close(descriptor)

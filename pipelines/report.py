@@ -10,12 +10,12 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from pipelines import publish
 from pipelines.corpus import Corpus
-from pipelines.errors import UsageError
 from pipelines.pictures import Picture, example_pictures, worst_pictures
 from pipelines.remedies import remedy
 from pipelines.shard_folder import ShardFolder, image_member
+from schemas import files
+from schemas.errors import UsageError
 from schemas.leak import Leak
 from schemas.params import Params
 from transforms.audit import plots, summary, tables
@@ -56,7 +56,7 @@ def write_report(
     examples = example_pictures(corpus, params.audit.gallery, params.mask)
     unknown, weak = worst_pictures(corpus, params.audit.gallery, params.mask)
     for plot in drawn:
-        with publish.atomic_write(out / "plots" / f"{plot.name}.png") as file:
+        with files.atomic_write(out / "plots" / f"{plot.name}.png") as file:
             file.write(plot.light)
     for path in (out / "plots").glob("*.png"):
         if path.stem not in {plot.name for plot in drawn}:
@@ -97,9 +97,9 @@ def write_report(
             dark=plots.DARK,
         )
     )
-    with publish.atomic_write(out / "report.html") as file:
+    with files.atomic_write(out / "report.html") as file:
         file.write(html.encode("utf-8", "backslashreplace"))
-    publish.write_json(out / "metrics.json", figures)
+    files.write_json(out / "metrics.json", figures)
 
 
 def describe_report(out: Path) -> tuple[list[str], bool]:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipelines.publish import read_sidecar, remove_parts, remove_unnamed, sidecar_path
+from pipelines.publish import read_sidecar, remove_unnamed, sidecar_path
+from schemas.files import remove_parts
 from schemas.sidecar import Sidecar
 
 

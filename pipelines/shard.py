@@ -10,18 +10,19 @@ import pyarrow.parquet as pq
 from pipelines import cli, publish, resume
 from pipelines.clips import Index, outcomes_path, read_index
 from pipelines.engine import Work, run
-from pipelines.errors import UsageError
-from pipelines.params import check_samples, read_params
+from pipelines.params import check_samples
 from pipelines.sampler import SampleParams
 from pipelines.shard_builder import PlannedGroup, ShardBuilder, empty_group
 from pipelines.track import key_of
-from schemas import SCHEMA_VERSION
+from schemas import SCHEMA_VERSION, files, program
 from schemas.clip import Split
 from schemas.convert import index_schema
 from schemas.digest import digest
+from schemas.errors import UsageError
 from schemas.names import encode_name
 from schemas.outcome import Outcome
 from schemas.params import Params
+from schemas.params_file import read_params
 from schemas.plan import PlannedClip
 from schemas.sample import Sample, SequenceSample
 from schemas.sidecar import Sidecar
@@ -108,13 +109,13 @@ def write_tables(
         for group in groups
         for clip in group.clips
     ]
-    publish.write_rows(out / "plan.parquet", PlannedClip, sorted(planned, key=lambda row: row.clip))
+    files.write_rows(out / "plan.parquet", PlannedClip, sorted(planned, key=lambda row: row.clip))
     for source, name in (
         (index.path, "clips.parquet"),
         (outcomes_path(index.path), "clips.outcomes.parquet"),
         (tracks / _TRACK_OUTCOMES, "tracks.outcomes.parquet"),
     ):
-        with publish.atomic_write(out / name) as file:
+        with files.atomic_write(out / name) as file:
             file.write(source.read_bytes())
 
 
@@ -122,7 +123,7 @@ def write_index(index: Index, out: Path, params: Params, sidecars: dict[str, Sid
     """Write `index.parquet` (a row a sample) and `index.json` (wids' list and more); gives the bytes."""
     sequence = params.shard.unit == "sequence"
     schema = index_schema(SequenceSample if sequence else Sample)
-    publish.write_tables(
+    files.write_tables(
         out / "index.parquet", schema, (pq.read_table(out / f"{key}.parquet") for key in sidecars)
     )
     shards = [
@@ -134,7 +135,7 @@ def write_index(index: Index, out: Path, params: Params, sidecars: dict[str, Sid
         }
         for key, sidecar in sidecars.items()
     ]
-    publish.write_json(
+    files.write_json(
         out / "index.json",
         {
             "__kind__": "wids-shard-index-v1",
@@ -158,7 +159,7 @@ def run_stage(
     wanted = {
         key: groups[0].shard_digest if groups else shard_digest([], params) for key, groups in shards.items()
     }
-    with publish.exclusive(out):
+    with files.exclusive(out):
         pending = resume.find_pending(out, wanted, retry_failed)
         resume.discard(out, pending)
         work = [
@@ -185,7 +186,7 @@ def run_stage(
                     )
                 )
         outcomes.sort(key=lambda outcome: outcome.unit)
-        publish.write_rows(out / "outcomes.parquet", Outcome, outcomes)
+        files.write_rows(out / "outcomes.parquet", Outcome, outcomes)
         write_tables(index, tracks, out, params, shards)
         size = write_index(index, out, params, whole)
     samples = sum(sidecar.samples for sidecar in whole.values())
@@ -228,7 +229,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"would build {len(pending)} of {len(shards)} shards in {arguments.out}: {len(clips)} clips, "
             f"{sum(clip.frames for clip in clips)} frames to decode"
         )
-        return cli.WHOLE
+        return program.WHOLE
     outcomes, made = run_stage(
         index, arguments.tracks, arguments.out, params, arguments.retry_failed, beam_args
     )
@@ -236,4 +237,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    cli.run_main("pipelines.shard")
+    program.run_main("pipelines.shard")

@@ -12,6 +12,7 @@ from pipelines import publish
 from pipelines.isolation import Isolated
 from pipelines.sampler import Encoded, GroupSampler, SampleParams, outcomes_without_track
 from pipelines.spool import ByteSpool
+from schemas import files
 from schemas.clip import Clip, Split
 from schemas.convert import index_schema
 from schemas.outcome import Outcome
@@ -124,7 +125,7 @@ class ShardBuilder:
                 for item in self._samples(group, spool):
                     (encoded if isinstance(item, Encoded) else outcomes).append(item)  # type: ignore[arg-type]
             encoded.sort(key=lambda sample: sample.order)
-            with publish.atomic_write(tar) as file:
+            with files.atomic_write(tar) as file:
                 hashing = HashingFile(file)
                 # Not TarFile's `with`: it would close a truncated tar as if it were whole.
                 writer = tarfile.open(fileobj=hashing, mode="w", format=tarfile.PAX_FORMAT)  # type: ignore[call-overload]  # noqa: SIM115
@@ -134,18 +135,20 @@ class ShardBuilder:
                 writer.close()
             rows = self._out / f"{key}.parquet"
             unit = SequenceSample if self._params.shard.unit == "sequence" else Sample
-            publish.write_tables(rows, index_schema(unit), self._rows(f"{key}.tar", encoded, spool))
+            files.write_tables(rows, index_schema(unit), self._rows(f"{key}.tar", encoded, spool))
         finally:
             spool.close()
-        files = (hashing.describe(tar.name), publish.describe(rows))
-        publish.commit(self._out, key, Sidecar(groups[0].shard_digest, tuple(outcomes), files, len(encoded)))
+        vouched = (hashing.describe(tar.name), publish.describe(rows))
+        publish.commit(
+            self._out, key, Sidecar(groups[0].shard_digest, tuple(outcomes), vouched, len(encoded))
+        )
         return outcomes
 
     def _samples(self, group: PlannedGroup, spool: ByteSpool) -> Iterator[Encoded | Outcome]:
         if group.track.status != "ok":
             yield from outcomes_without_track(group.clips, group.track)
             return
-        rows = publish.read_rows(self._tracks / f"{group.track_key}.parquet", TrackFrame)
+        rows = files.read_rows(self._tracks / f"{group.track_key}.parquet", TrackFrame)
         sampler = GroupSampler(self._root, self._child, spool, self._params, self._out)
         yield from sampler.run(group.clips, rows, group.plan_digest)
 

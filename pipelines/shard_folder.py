@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from pipelines.errors import UsageError
-from pipelines.publish import read_rows
 from schemas import SCHEMA_VERSION
 from schemas.clip import Clip
 from schemas.convert import index_schema
+from schemas.errors import UsageError
+from schemas.files import read_rows
 from schemas.outcome import Outcome
 from schemas.plan import PlannedClip
 from schemas.sample import Sample, SequenceSample

@@ -8,7 +8,7 @@ from typing import IO, overload
 
 import numpy as np
 
-from pipelines.publish import PART
+from schemas.files import PART
 
 # Bytes that are kept in memory before a file is used.
 _IN_MEMORY = 64 << 20

@@ -9,12 +9,13 @@ from pipelines import cli, publish, resume
 from pipelines.clips import Index, clip_path, read_index, reference_clip, versions
 from pipelines.engine import Work, run
 from pipelines.isolation import Isolated
-from pipelines.params import read_params
+from schemas import files, program
 from schemas.clip import Clip
 from schemas.digest import digest
 from schemas.names import encode_name
 from schemas.outcome import Outcome, Reason, Status
 from schemas.params import CropParams, Params, RunParams, TrackParams
+from schemas.params_file import read_params
 from schemas.record import record
 from schemas.sidecar import Sidecar
 from schemas.track import TrackFrame
@@ -88,13 +89,13 @@ class TrackBuilder:
     def build(self, key: str, units: Sequence[Group]) -> Iterable[Outcome]:
         """Track a group, and commit its track file."""
         group = units[0]
-        files = []
+        made = []
         try:
             rows, events = self._rows(group)
             path = self._out / f"{key}.parquet"
             metadata = {"group": group.group, "clip": group.reference.clip, "events": " ".join(events)}
-            publish.write_rows(path, TrackFrame, rows, metadata)
-            files.append(publish.describe(path))
+            files.write_rows(path, TrackFrame, rows, metadata)
+            made.append(publish.describe(path))
             outcome = Outcome(
                 "track",
                 group.dataset,
@@ -110,7 +111,7 @@ class TrackBuilder:
             raise  # The disk is full, or the folder is gone: not this group's fault.
         except Exception as error:
             outcome = _outcome(group.dataset, group.group, internal_error(error))
-        publish.commit(self._out, key, Sidecar(group.digest, (outcome,), tuple(files), outcome.made))
+        publish.commit(self._out, key, Sidecar(group.digest, (outcome,), tuple(made), outcome.made))
         yield outcome
 
     def _rows(self, group: Group) -> tuple[list[TrackFrame], list[str]]:
@@ -180,7 +181,7 @@ def run_stage(
     """Track what is not tracked yet; returns the outcome of every group and writes `outcomes.parquet`."""
     groups, outcomes = plan(index, params.track, params.crop)
     wanted = {key: group.digest for key, group in groups.items()}
-    with publish.exclusive(out):
+    with files.exclusive(out):
         pending = resume.find_pending(out, wanted, retry_failed)
         resume.discard(out, pending)
         work = [Work(key, groups[key], groups[key].reference.frames) for key in pending]
@@ -190,7 +191,7 @@ def run_stage(
             lost = ClipError("internal_error", "no result was committed; run again")
             outcomes += sidecar.outcomes if sidecar else (_outcome(index.dataset, groups[key].group, lost),)
         outcomes.sort(key=lambda outcome: outcome.unit)
-        publish.write_rows(out / "outcomes.parquet", Outcome, outcomes)
+        files.write_rows(out / "outcomes.parquet", Outcome, outcomes)
     return outcomes
 
 
@@ -216,7 +217,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"would track {len(pending)} of {len(groups)} groups into {arguments.out}: "
             f"{frames} frames to decode, faces looked for in one of {params.track.every} (track.every)"
         )
-        return cli.WHOLE
+        return program.WHOLE
     outcomes = run_stage(index, arguments.out, params, arguments.retry_failed, beam_args)
     tracked = sum(outcome.made for outcome in outcomes)
     return cli.finish(
@@ -228,4 +229,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    cli.run_main("pipelines.track")
+    program.run_main("pipelines.track")

@@ -7,6 +7,7 @@ from pathlib import Path
 from pipelines import publish, resume
 from pipelines.engine import Work, run
 from pipelines.shard_folder import ShardFolder, read_shard_rows
+from schemas import files
 from schemas.digest import digest
 from schemas.finding import Finding
 from schemas.outcome import Outcome
@@ -48,12 +49,12 @@ class VerifyBuilder:
         """Verify a shard."""
         unit = units[0]
         findings, samples = verify_one(Path(unit.folder), unit.entry)
-        found, files = list(findings), []
+        found, made = list(findings), []
         path = self._out / f"{key}.parquet"
         path.unlink(missing_ok=True)
         if found:
-            publish.write_rows(path, Finding, found)
-            files.append(publish.describe(path))
+            files.write_rows(path, Finding, found)
+            made.append(publish.describe(path))
         outcome = Outcome(
             "audit",
             unit.dataset,
@@ -64,7 +65,7 @@ class VerifyBuilder:
             "; ".join(f"{finding.problem}: {finding.detail}" for finding in found[:3]),
             samples,
         )
-        publish.commit(self._out, key, Sidecar(unit.digest, (outcome,), tuple(files), samples))
+        publish.commit(self._out, key, Sidecar(unit.digest, (outcome,), tuple(made), samples))
         yield outcome
 
 
@@ -141,6 +142,6 @@ def verify_all(
             lost.add("not_verified", "", "was not read since it changed; audit again")
             rows: Iterable[Finding] = lost
         else:
-            rows = publish.read_rows(folder / f"{key}.parquet", Finding) if sidecar.files else ()
+            rows = files.read_rows(folder / f"{key}.parquet", Finding) if sidecar.files else ()
         found += [replace(finding, where=f"{unit.dataset}/{finding.where}") for finding in rows]
     return found

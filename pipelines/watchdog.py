@@ -17,7 +17,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from pipelines import leash
-from pipelines.errors import StoppedError
+from schemas.errors import StoppedError
 
 # Beam's name for the thread that waits for a worker process, and raises if that ends otherwise than well.
 _WAITS_FOR_WORKER = "run_worker"

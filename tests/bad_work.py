@@ -12,8 +12,8 @@ from filelock import FileLock
 from pipelines.demo import read_portrait
 from pipelines.demo_clips import make_clips, start_worker
 from pipelines.demo_plan import plan
-from pipelines.publish import read_rows
 from schemas import Outcome
+from schemas.files import read_rows
 from tests.bad_corpus import ALIKE, CASES, GOOD, PAIR, ROLES, TARGETS, Group, fake, mask, mate, real
 from tests.work import Work
 from transforms.video import Video

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines import audit
-from pipelines.publish import describe, write_json, write_rows, write_tables
+from pipelines.publish import describe
 from schemas import (
     SCHEMA_VERSION,
     Clip,
@@ -29,6 +29,7 @@ from schemas import (
 )
 from schemas.clip import Split
 from schemas.convert import index_schema, to_row
+from schemas.files import write_json, write_rows, write_tables
 from schemas.sidecar import Sidecar
 from transforms.audit import plots
 

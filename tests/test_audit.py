@@ -6,8 +6,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines import audit, publish
-from pipelines.errors import UsageError
+from pipelines import audit
+from schemas import files
+from schemas.errors import UsageError
 from schemas.leak import Leak
 from tests.shards_factory import (
     Corpus,
@@ -42,7 +43,7 @@ def test_whole_shards_pass(shards, tmp_path, capsys):
     assert metrics["clips"] == len(set(table["clip"].to_pylist()))
     assert metrics["shard_failed"] == 1
     assert metrics["findings_integrity"] == metrics["leaks"] == 0
-    assert publish.read_rows(tmp_path / "report/leaks.parquet", Leak) == []
+    assert files.read_rows(tmp_path / "report/leaks.parquet", Leak) == []
 
 
 def test_same_shards_give_the_same_bytes_and_are_not_read_again(shards, tmp_path):
@@ -126,7 +127,7 @@ def test_leaks_fail_above_the_limit_and_say_which(tmp_path, capsys):
     assert "youtube:straddler" in said
     assert "6 of 6 test clips (100%)" in said
     assert "split: repaired" in said
-    (leak,) = publish.read_rows(tmp_path / "report/leaks.parquet", Leak)
+    (leak,) = files.read_rows(tmp_path / "report/leaks.parquet", Leak)
     assert (leak.identity, leak.splits, leak.counts) == ("youtube:straddler", ("train", "test"), (6, 6))
     html = (tmp_path / "report/report.html").read_text()
     assert "6 of\n  6 test clips (100%)" in html

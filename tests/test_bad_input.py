@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import schemas
-from pipelines.publish import read_rows
+from schemas.files import read_rows
 from schemas.names import clip_stem
 from tests.bad_corpus import ALIKE, GOOD, ROLES, TARGETS
 from tests.bad_work import documented, good_work, make_bad, open_work, outcomes
@@ -120,13 +120,14 @@ CASES = {
 STAGES = """
 import json, os, pathlib, sys
 from pipelines import cli
+from schemas import program
 folder, plan = pathlib.Path(sys.argv[1]), json.loads(sys.argv[2])
 for stage, flags in plan.items():
     for stream, number in {"out": 1, "err": 2}.items():
         os.dup2(os.open(folder / f"{stage}.{stream}", os.O_WRONLY | os.O_CREAT), number)
     sys.argv = [stage, *flags]
     try:
-        cli.run_main(f"pipelines.{stage}")
+        program.run_main(f"pipelines.{stage}")
     except SystemExit as ended:
         (folder / f"{stage}.code").write_text(str(ended.code))
     sys.stdout.flush()

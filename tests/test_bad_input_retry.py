@@ -5,8 +5,8 @@ from collections.abc import Set
 
 import pytest
 
-from pipelines.publish import read_rows
 from schemas import PlannedClip
+from schemas.files import read_rows
 from tests.bad_corpus import fake, mate, real
 from tests.bad_work import documented, good_work, open_work, outcomes
 from tests.work import Work, digests, stamps

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from pipelines import cli
-from pipelines.errors import UsageError
+from schemas import program
+from schemas.errors import UsageError
 from tests.bad_work import documented, good_work, open_work
 from tests.work import Work, digests, stamps
 
@@ -115,7 +115,7 @@ def test_a_broken_split_list_ends_index_with_2_and_its_remedy(good, tmp_path, mo
     command = ["index", "--params", broken.params, "--dataset", "demo", "--out", broken.clips]
     monkeypatch.setattr(sys, "argv", list(map(str, command)))
     with pytest.raises(SystemExit) as caught:
-        cli.run_main("pipelines.index")
+        program.run_main("pipelines.index")
     said = capsys.readouterr().err
     assert caught.value.code == 2
     assert said.startswith(f"error: {root}/val.json: not JSON at line 1, column 10")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.deaths import ROOT, Run, die
-from pipelines.errors import UsageError
+from schemas.errors import UsageError
 from tests.work import digests
 
 

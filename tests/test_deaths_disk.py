@@ -8,8 +8,8 @@ import subprocess
 import pytest
 
 from benchmarks.deaths import Run
-from pipelines import publish
-from pipelines.errors import StoppedError
+from schemas import files
+from schemas.errors import StoppedError
 from tests.work import digests, stamps
 
 
@@ -26,7 +26,7 @@ def small(many, tmp_path):
 
 def full(monkeypatch, name):
     """Let writes of a file fail as a full disk does, from the second one on."""
-    real = publish.atomic_write
+    real = files.atomic_write
 
     @contextlib.contextmanager
     def atomic_write(path):
@@ -43,7 +43,7 @@ def full(monkeypatch, name):
                 file = _Failing(file, fail)
             yield file
 
-    monkeypatch.setattr(publish, "atomic_write", atomic_write)
+    monkeypatch.setattr(files, "atomic_write", atomic_write)
 
 
 class _Failing:

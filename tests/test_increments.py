@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import schemas
-from pipelines.publish import read_rows
+from schemas.files import read_rows
 from tests.many import FAKES, PAIRS, REALS, add_clips, use, write_lists
 from tests.work import Work, digests, stamps
 

@@ -9,10 +9,10 @@ import pytest
 import pipelines.index
 import pipelines.probing
 from pipelines.clips import read_index
-from pipelines.errors import UsageError
 from pipelines.index import main
-from pipelines.publish import read_metadata, read_rows
 from schemas import Clip, Outcome
+from schemas.errors import UsageError
+from schemas.files import read_metadata, read_rows
 from tests import dying_probe
 from tests.videos import numbered_frames, write_video
 

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from pipelines.publish import read_rows
 from schemas import Outcome
+from schemas.files import read_rows
 from tests.bad_work import documented
 from tests.videos import write_video
 from tests.work import Work

@@ -5,8 +5,8 @@ import sys
 import pytest
 
 from pipelines import publish, resume
-from pipelines.errors import UsageError
-from schemas import Clip, Outcome, from_row, to_row
+from schemas import Clip, Outcome, files, from_row, to_row
+from schemas.errors import UsageError
 from schemas.sidecar import Sidecar
 
 
@@ -15,10 +15,10 @@ def outcome(unit: str = "a", status="ok") -> Outcome:
 
 
 def committed(folder, key, digest, status="ok"):
-    with publish.atomic_write(folder / f"{key}.tar") as file:
+    with files.atomic_write(folder / f"{key}.tar") as file:
         file.write(key.encode())
-    files = (publish.describe(folder / f"{key}.tar"),)
-    publish.commit(folder, key, Sidecar(digest, (outcome(status=status),), files, 1))
+    vouched = (publish.describe(folder / f"{key}.tar"),)
+    publish.commit(folder, key, Sidecar(digest, (outcome(status=status),), vouched, 1))
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path):
@@ -26,7 +26,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path):
     path.write_text("old")
 
     def fail():
-        with publish.atomic_write(path) as file:
+        with files.atomic_write(path) as file:
             file.write(b"half")
             raise KeyError
 
@@ -38,15 +38,15 @@ def test_a_failed_write_leaves_what_was_there(tmp_path):
 
 def test_a_killed_writer_leaves_no_file_under_the_name(tmp_path):
     code = (
-        "import os, signal, sys; from pathlib import Path; from pipelines import publish\n"
-        "with publish.atomic_write(Path(sys.argv[1])) as file:\n"
+        "import os, signal, sys; from pathlib import Path; from schemas import files\n"
+        "with files.atomic_write(Path(sys.argv[1])) as file:\n"
         "    file.write(b'half'); file.flush(); os.kill(os.getpid(), signal.SIGKILL)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "x.tar")], timeout=60)
     assert done.returncode == -signal.SIGKILL
     assert not (tmp_path / "x.tar").exists()
     assert len(list(tmp_path.iterdir())) == 1
-    publish.remove_parts(tmp_path)
+    files.remove_parts(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -92,17 +92,17 @@ def test_seal_removes_what_the_plan_no_longer_names(tmp_path):
 
 def test_two_runs_into_one_folder_are_refused(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from pipelines import publish\n"
-        "with publish.exclusive(Path(sys.argv[1])): pass"
+        "import sys; from pathlib import Path; from schemas import files\n"
+        "with files.exclusive(Path(sys.argv[1])): pass"
     )
-    with publish.exclusive(tmp_path):
+    with files.exclusive(tmp_path):
         second = subprocess.run(
             [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=60
         )
     assert second.returncode != 0
     assert "another run is writing here" in second.stderr
     assert list(tmp_path.iterdir()) == []
-    with publish.exclusive(tmp_path):
+    with files.exclusive(tmp_path):
         pass
 
 
@@ -112,27 +112,27 @@ def test_rows_survive_parquet(tmp_path):
         for i in range(3)
     ]
     path = tmp_path / "clips.parquet"
-    publish.write_rows(path, Clip, clips, {"root": "somewhere"})
-    assert publish.read_rows(path, Clip) == clips
-    assert publish.read_metadata(path) == {"root": "somewhere"}
+    files.write_rows(path, Clip, clips, {"root": "somewhere"})
+    assert files.read_rows(path, Clip) == clips
+    assert files.read_metadata(path) == {"root": "somewhere"}
     before = path.read_bytes()
-    publish.write_rows(path, Clip, clips, {"root": "somewhere"})
+    files.write_rows(path, Clip, clips, {"root": "somewhere"})
     assert path.read_bytes() == before
-    publish.write_rows(path, Clip, [])
-    assert publish.read_rows(path, Clip) == []
+    files.write_rows(path, Clip, [])
+    assert files.read_rows(path, Clip) == []
 
 
 def test_unreadable_tables_name_file_and_remedy(tmp_path):
     path = tmp_path / "clips.parquet"
     with pytest.raises(UsageError, match=r"clips\.parquet: no such file"):
-        publish.read_rows(path, Clip)
+        files.read_rows(path, Clip)
     for content in (b"", b"PAR1", b"text" * 100):
         path.write_bytes(content)
         with pytest.raises(UsageError, match=r"clips\.parquet: not a readable Parquet file"):
-            publish.read_rows(path, Clip)
-    publish.write_rows(path, Outcome, [outcome()])
+            files.read_rows(path, Clip)
+    files.write_rows(path, Outcome, [outcome()])
     with pytest.raises(UsageError, match="not those of Clip"):
-        publish.read_rows(path, Clip)
+        files.read_rows(path, Clip)
 
 
 def test_unknown_fields_are_refused():

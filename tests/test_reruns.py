@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 import schemas
-from pipelines.publish import read_rows
+from schemas.files import read_rows
 from tests.work import Work, digests, stamps
 
 FAKE = "manipulated_sequences/Deepfakes/raw/videos/000_003.mp4"
@@ -159,7 +159,7 @@ def test_bad_usage_exits_2_and_names_the_remedy(built, tmp_path, capsys):
         assert caught.value.code == 2
         assert "--no_such_flag=1" in capsys.readouterr().err
     shutil.rmtree(work.tracks)
-    from pipelines.errors import UsageError
+    from schemas.errors import UsageError
 
     with pytest.raises(UsageError, match=r"run pipelines\.track"):
         work.shard()

@@ -15,7 +15,7 @@ import webdataset
 from PIL import Image
 
 import schemas
-from pipelines.publish import read_rows
+from schemas.files import read_rows
 from tests.work import Work, digests
 from transforms.crops import warp
 from transforms.masks import iou

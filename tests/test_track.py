@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import schemas
-from pipelines.publish import read_metadata, read_rows
+from schemas.files import read_metadata, read_rows
 from tests.videos import write_video
 from tests.work import Work
 from transforms.video import Video
