@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from schemas.params_training import EvaluateParams, LabelParams, RequestParams, TrainParams
 from schemas.record import record
 from schemas.sample import MaskKind
 
@@ -166,4 +167,8 @@ class Params:
     mask: MaskParams = MaskParams()
     shard: ShardParams = ShardParams()
     audit: AuditParams = AuditParams()
+    train: TrainParams = TrainParams()
+    request: RequestParams = RequestParams()
+    labels: LabelParams = LabelParams()
+    evaluate: EvaluateParams = EvaluateParams()
     run: RunParams = RunParams()
