@@ -1,4 +1,5 @@
 # make demo   the main job on a demo corpus: .venv, pinned install, corpus, `dvc repro`
+# make train-demo   after make demo: LAE in two rounds of labels (an oracle answers), a table and pictures
 # make test   .venv, pinned install, lint, types, all tests
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -7,11 +8,16 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: demo test lint bench clean
+.PHONY: demo train-demo test lint clean
 
 demo: .venv/demo.done
 	dvc repro
 	python -m pipelines.audit --show work/demo/report
+
+train-demo: .venv/train.done
+	@test -e work/demo/shards/index.json || { echo "error: no shards in work/demo/shards; run: make demo"; exit 2; }
+	dvc repro training/dvc.yaml
+	python -m training.evaluate --show work/lae/eval/r0 work/lae/eval/r1 work/lae/eval/r2
 
 test: .venv/test.done lint
 	pytest --numprocesses auto --dist worksteal
@@ -31,10 +37,15 @@ lint: .venv/test.done
 	$(INSTALL) .
 	@touch $@
 
+.venv/train.done: .venv/bin/python pyproject.toml constraints.txt
+	@echo "installing into .venv, with torch (pinned, some minutes) ..."
+	$(INSTALL) ".[train]"
+	@touch $@ .venv/demo.done
+
 .venv/test.done: .venv/bin/python pyproject.toml constraints.txt
 	@echo "installing into .venv, with test tools and torch (pinned, some minutes) ..."
 	$(INSTALL) ".[dev]"
-	@touch $@ .venv/demo.done
+	@touch $@ .venv/demo.done .venv/train.done
 
 clean:
 	rm -rf .venv data work .dvc/cache .dvc/tmp dvc.lock

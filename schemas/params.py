@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from schemas.params_training import EvaluateParams, LabelParams, RequestParams, TrainParams
+from schemas.params_training import EvaluateParams, ExperimentParams, LabelParams, RequestParams, TrainParams
 from schemas.record import record
 from schemas.sample import MaskKind
 
@@ -171,4 +171,5 @@ class Params:
     request: RequestParams = RequestParams()
     labels: LabelParams = LabelParams()
     evaluate: EvaluateParams = EvaluateParams()
+    experiment: ExperimentParams = ExperimentParams()
     run: RunParams = RunParams()

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from schemas.experiment import Arm
 from schemas.record import record
 from schemas.request import Strategy
 
@@ -88,8 +89,8 @@ class TrainParams:
     keep: Literal["best", "last"] = "best"
     best_by: Literal["accuracy", "auc"] = "auc"
     seed: int = 0
-    stage1: StageParams = StageParams(epochs=2)
-    stage2: StageParams = StageParams(epochs=4, drop=0.2, last=0.3)
+    stage1: StageParams = StageParams(epochs=6)
+    stage2: StageParams = StageParams(epochs=12, drop=0.2, last=0.3)
     loss: LossParams = LossParams()
 
 
@@ -140,3 +141,43 @@ class EvaluateParams:
     threshold: float = 0.5
     gallery: int = 24
     seed: int = 0
+
+
+@record
+class ExperimentParams:
+    """The experiment with twins (`training.experiment`); other parameters of training are those of `train`.
+
+    Attributes:
+      seeds: of weights, order, augmentation and lots.
+      steps1, steps2: of the stages.
+      compression: of the images; "" takes all.
+      seen: methods that are trained on with a planted shortcut (the first one) and in the variants.
+      artefacts: planted shortcuts.
+      arms: which fakes have masks, and which losses use them.
+      budgets: requests as shares of the training images; the last is the one of all other comparisons.
+      variants: of training without a shortcut.
+      resamples: of the bootstrap over seeds and identities.
+      workers: models that are trained at once on a CPU; 0 is one a core.
+    """
+
+    seeds: int = 5
+    steps1: int = 150
+    steps2: int = 400
+    compression: str = "c23"
+    seen: tuple[str, ...] = ("FaceSwap", "Face2Face")
+    artefacts: tuple[str, ...] = ("noise", "blur", "logo")
+    arms: tuple[Arm, ...] = (
+        "none",
+        "random",
+        "ranking",
+        "uncertainty",
+        "mislocalisation",
+        "all",
+        "inverted",
+        "fake-half",
+        "paper",
+    )
+    budgets: tuple[float, ...] = (0.005, 0.01, 0.02, 0.03)
+    variants: tuple[str, ...] = ("base", "narrow", "large", "rgb", "reconstruction", "boundary")
+    resamples: int = 2000
+    workers: int = 0

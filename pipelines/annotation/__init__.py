@@ -1,0 +1,1 @@
+"""Where answers to label requests come from."""

@@ -1,0 +1,145 @@
+"""The label stage: what people, or an oracle, answered to label requests."""
+
+import argparse
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipelines.annotation import label_studio_export
+from pipelines.annotation.drop import open_drop
+from pipelines.annotation.ingest import ANNOTATIONS, LABELS, Ingested, ingest
+from pipelines.annotation.label_studio import LabelStudio
+from pipelines.annotation.label_studio_client import connect
+from pipelines.annotation.oracle import open_oracle
+from pipelines.annotation.question import Requests, read_requests
+from pipelines.annotation.source import Source
+from schemas import files, program
+from schemas.errors import UsageError
+from schemas.params_file import read_params
+
+_DESCRIPTION = """
+Take the answers to label requests, check each, and write what trains.
+
+Answers come from one of
+  oracle:WORK/shards          the shards' own difference masks; --from repeats for more folders
+  folder:DIR                  masks that people painted: DIR/REQUEST_ID.png or DIR/ANNOTATOR/REQUEST_ID.png,
+                              white on black; all black means authentic
+  label-studio:http://…       a Label Studio server; the first run makes the project and pushes crops and
+                              proposals, every run pulls what is answered. Its token: $LABEL_STUDIO_API_KEY
+  label-studio:EXPORT.json    its JSON export, offline; OUT/export.json is one
+A bad answer is a row with its reason, never an error. Nothing waits for people: run it again for what is new.
+"""
+_EPILOG = """
+Examples:
+  python -m pipelines.labels --requests WORK/requests/r1 --out WORK/labels/r1 --from oracle:WORK/shards
+  python -m pipelines.labels --requests WORK/requests/r1 --out WORK/labels/r1 --from label-studio:http://127.0.0.1:8080
+
+Exit codes: 0 done, however many are answered; 1 stopped (a full disk, a server that failed): run again; 2 bad
+usage, a server that cannot be reached or does not take the token.
+"""
+_FORMS = "oracle:FOLDER, folder:DIR, label-studio:http://HOST:PORT or label-studio:EXPORT.json"
+
+
+def open_source(
+    given: Sequence[str], requests: Requests, annotators: int | None
+) -> tuple[Source, list[Path]]:
+    """The source that was named, and the folders that it reads.
+
+    Raises:
+      UsageError: if it is not one, or cannot be used.
+    """
+    kinds = {text.partition(":")[0] for text in given}
+    places = list(dict.fromkeys(text.partition(":")[2] for text in given))
+    kind = next(iter(kinds))
+    if len(kinds) > 1 or kind not in ("oracle", "folder", "label-studio") or not all(places):
+        raise UsageError(f"--from {' --from '.join(given)}: give one kind of {_FORMS}")
+    if len(places) > 1 and kind != "oracle":
+        raise UsageError(f"--from {kind}: {len(places)} times; only oracle: may be given for several folders")
+    if annotators is not None and (kind != "label-studio" or annotators < 1):
+        raise UsageError(f"--annotators {annotators}: at least 1, and for a Label Studio server alone")
+    if kind == "oracle":
+        folders = [Path(place) for place in places]
+        return open_oracle(folders, requests), folders
+    if kind == "folder":
+        return open_drop(Path(places[0]), requests), [Path(places[0])]
+    if places[0].startswith(("http://", "https://")):
+        return LabelStudio(connect(places[0].rstrip("/")), requests, annotators), []
+    return label_studio_export.open_export(Path(places[0]), requests), []
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines.labels",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--requests", type=Path, required=True, metavar="FOLDER", help="folder that training.request made"
+    )
+    parser.add_argument(
+        "--from",
+        dest="given",
+        action="append",
+        required=True,
+        metavar="SOURCE",
+        help=f"where answers are: {_FORMS}",
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder of the labels")
+    parser.add_argument(
+        "--params",
+        type=Path,
+        metavar="FILE",
+        help="parameters (default: ./params.yaml, else built-in defaults)",
+    )
+    parser.add_argument(
+        "--annotators",
+        type=int,
+        metavar="N",
+        help="how many people Label Studio asks about each crop (default: 1)",
+    )
+    arguments = parser.parse_args(argv)
+    params = read_params(arguments.params).labels
+    requests = read_requests(arguments.requests)
+    source, folders = open_source(arguments.given, requests, arguments.annotators)
+    for folder in (requests.folder, *folders):
+        if arguments.out.resolve().is_relative_to(folder.resolve()):
+            raise UsageError(f"--out {arguments.out}: inside {folder}, which is read; give another folder")
+    export = arguments.out / label_studio_export.NAME
+    if export.exists() and not isinstance(source, LabelStudio | label_studio_export.Export):
+        raise UsageError(f"{export}: answers of people are kept there; give another --out")
+    with files.exclusive(arguments.out):
+        files.remove_parts(arguments.out)
+        found = ingest(source.answers(arguments.out), requests, source.by, arguments.out, params)
+    _say(found, source, arguments.out)
+    return program.WHOLE
+
+
+def _say(found: Ingested, source: Source, out: Path) -> None:
+    states = Counter(label.state for label in found.labels)
+    said = ", ".join(
+        f"{states[state]} {state}" for state in ("labelled", "skipped", "rejected", "disputed", "waiting")
+    )
+    print(f"{out}: {len(found.labels)} requests: {said}")
+    counts = Counter(row.status for row in found.annotations)
+    said = ", ".join(f"{counts[status]} {status}" for status in ("accepted", "rejected", "superseded"))
+    print(f"{len(found.annotations)} answers: {said}")
+    bad = [row for row in found.annotations if row.status == "rejected"]
+    for reason, count in sorted(Counter(row.reason for row in bad).items()):
+        example = next(row for row in bad if row.reason == reason)
+        print(
+            f"  {reason}: {count}, such as request {example.request_id} by {example.annotator}: "
+            f"{example.detail}"
+        )
+    untouched = sum(row.origin == "prediction" and row.status == "accepted" for row in found.annotations)
+    if untouched:
+        print(f"  {untouched} accepted answers are the model's proposal, untouched")
+    print(f"see {out / LABELS} and {out / ANNOTATIONS}")
+    for note in source.notes(states["waiting"]):
+        print(note)
+
+
+if __name__ == "__main__":
+    program.run_main("pipelines.labels")

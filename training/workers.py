@@ -1,0 +1,70 @@
+"""Loading processes: each makes batches, the training process takes them in turn."""
+
+from collections.abc import Callable, Iterable, Iterator
+
+import cv2
+import torch
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from schemas.errors import StoppedError, UsageError
+from training.batch import Batch
+
+Work = Callable[[int], Iterable[Batch]]
+
+
+class _Stream(IterableDataset[Batch | UsageError]):
+    """What one worker makes; a `UsageError` is its last item, so that its message arrives as it is."""
+
+    def __init__(self, work: Work):
+        self._work = work
+
+    def __iter__(self) -> Iterator[Batch | UsageError]:
+        worker = get_worker_info()
+        try:
+            yield from self._work(worker.id if worker is not None else 0)
+        except UsageError as error:
+            yield error
+
+
+def deliver(work: Work, workers: int) -> Iterator[Batch]:
+    """The batches of all workers, one of each in turn; those of one that ends early are left out.
+
+    Takes nothing from torch's global random numbers.
+
+    Args:
+      work: makes the batches of the worker of a number.
+      workers: processes; 0 makes them in this one.
+
+    Raises:
+      UsageError: that a worker raised.
+      StoppedError: if a worker was killed.
+    """
+    loader = DataLoader(
+        _Stream(work),
+        batch_size=None,
+        num_workers=workers,
+        pin_memory=torch.cuda.is_available(),
+        worker_init_fn=_prepare if workers else None,
+        multiprocessing_context="fork" if workers else None,
+        generator=torch.Generator(),
+    )
+    batches = iter(loader)
+    while True:
+        try:
+            item = next(batches, None)
+        except RuntimeError as error:
+            if "DataLoader worker (pid" not in str(error):
+                raise
+            raise StoppedError(
+                f"a loading process ended suddenly ({str(error).splitlines()[0]}); if memory ran out, lower "
+                "train.shuffle, train.workers or train.batch, or give /dev/shm more room; then run again"
+            ) from None
+        if item is None:
+            return
+        if isinstance(item, UsageError):
+            raise item
+        yield item
+
+
+def _prepare(worker: int) -> None:
+    cv2.setNumThreads(0)
