@@ -17,7 +17,7 @@ demo: .venv/demo.done
 train-demo: .venv/train.done
 	@test -e work/demo/shards/index.json || { echo "error: no shards in work/demo/shards; run: make demo"; exit 2; }
 	dvc repro training/dvc.yaml
-	python -m training.evaluate --show work/lae/eval/r0 work/lae/eval/r1 work/lae/eval/r2
+	python -m training.rounds work/lae/eval/r0 work/lae/eval/r1 work/lae/eval/r2
 
 test: .venv/test.done lint
 	pytest --numprocesses auto --dist worksteal

@@ -3,9 +3,9 @@
     python -m benchmarks.loader --shards FOLDER [--workers N] [--size 256] [--where FILTER] [--rounds 7]
 
 Plain is webdataset's own loader: as many processes read the same members of the same shards (image and mask),
-decode them in order, and batch them through the same DataLoader; it shuffles, balances and augments nothing. It
-decodes once with Pillow, as webdataset does by itself, and once with OpenCV, which is faster and what we use.
-Sides alternate, and ratios are of one round. Printed are images a second, and, for machines that do other
+decode them in order, and batch them through the same DataLoader; it shuffles, balances and augments nothing.
+It decodes once with Pillow, as webdataset does by itself, and once with OpenCV, which is faster and what we
+use. Sides alternate, and ratios are of one round. Printed are images a second and, for machines that do other
 things as well, images a second of processor time: medians and ranges over the rounds.
 With a filter that leaves as many reals as fakes, an epoch shows every member once, as the plain side does.
 """

@@ -17,6 +17,9 @@ from schemas import files, program
 from schemas.errors import UsageError
 from schemas.params_file import read_params
 
+# To be raised when the same input gives other labels.
+VERSION = 1
+
 _DESCRIPTION = """
 Take the answers to label requests, check each, and write what trains.
 

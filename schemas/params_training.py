@@ -107,7 +107,7 @@ class RequestParams:
 
     strategy: Strategy = "ranking"
     budget: float = 0.03
-    per_clip: int = 1
+    per_clip: int = 2
     seed: int = 0
 
 

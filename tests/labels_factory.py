@@ -11,9 +11,9 @@ from pipelines import labels
 from schemas.files import read_rows, write_rows
 from schemas.label import Annotation, Label
 from schemas.request import LabelRequest, request_id
+from tests.shards_factory import POINTS as POINTS
 
 SIZE = 64
-POINTS = ((22.0, 24.0), (42.0, 24.0), (32.0, 36.0), (24.0, 44.0), (40.0, 44.0))
 
 
 def make_requests(folder: Path, count: int = 4, points: tuple = POINTS) -> list[LabelRequest]:
@@ -62,15 +62,13 @@ def request(folder, key, picture, proposal, rank, points, digest=None, round_num
     )
 
 
-def requests_of(
-    folder: Path, shards: Path, where=lambda row: row["split"] == "train", points: tuple | None = POINTS
-) -> list[LabelRequest]:
-    """Requests of samples of shards; with the samples' own landmarks where `points` is None."""
+def requests_of(folder: Path, shards: Path, where=lambda row: row["split"] == "train") -> list[LabelRequest]:
+    """Requests of samples of shards."""
     rows: list[LabelRequest] = []
     for row in filter(where, pq.read_table(shards / "index.parquet").to_pylist()):
         picture = np.full((row["size"],) * 2 + (3,), 128, np.uint8)
         blank = np.zeros(picture.shape[:2], np.uint8)
-        face = points or tuple(tuple(point) for point in row["landmarks"])
+        face = tuple(tuple(point) for point in row["landmarks"])
         rows.append(request(folder, row["key"], picture, blank, len(rows) + 1, face, row["crop_sha256"]))
     write_rows(folder / "requests.parquet", LabelRequest, rows)
     return rows

@@ -19,8 +19,8 @@ PROJECT = {"id": 1, "title": "", "maximum_annotations": 1}
 @pytest.fixture
 def answers():
     """A server that answers as it is told: (start of the path, status, body), the first that fits, or 404."""
-    told: list[tuple[str, int, str]] = []
-    asked: list[str] = []
+    told = []
+    asked = []
 
     class Handler(BaseHTTPRequestHandler):
         def answer(self):

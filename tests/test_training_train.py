@@ -284,7 +284,9 @@ def test_a_checkpoint_that_is_damaged_or_something_else_is_named(done, site, mon
         with pytest.raises(UsageError, match=rf"{path}: not a whole checkpoint of this program .*remove it"):
             site.train("r")
     path.write_bytes(whole)
+    (path.parent / ".model.pt.0.part").touch()  # of a writer that was killed
     assert_same(site.train("r"), done.root / "r0")
+    assert not list(path.parent.glob(".*"))
 
 
 def test_a_checkpoint_of_another_shape_is_named(site, monkeypatch):

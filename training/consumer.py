@@ -146,8 +146,8 @@ class Consumer:
         spares = self._spares[kind]
         if not spares:
             raise UsageError(
-                f"--shards {', '.join(self._task.source.pool.folders)}: no {kind} sample of a worker's part "
-                "can be read; copy the shards again, or lower train.workers"
+                f"--shards {', '.join(self._task.source.pool.folders)}: no {kind} sample can be read; "
+                "copy the shards again"
             )
         params = self._task.params
         random = plan.rng(params.seed, self._epoch, plan.SPARES, self._place.rank, number, place)
@@ -155,9 +155,13 @@ class Consumer:
         return unit, [decode(part) for part in encoded]
 
     def _find_spares(self, kind: str) -> list[tuple[list[int], list[Encoded]]]:
-        part = self._recipe.parts[kind]
+        """Units that can be read, of the worker's part or else of all."""
         uncounted = Skips(True, torch.zeros_like(self._skips.counts))
-        return stream.first_good(self._read(part, uncounted), part, _is_good, self._task.params.batch)
+        found: list[tuple[list[int], list[Encoded]]] = []
+        for units in (self._recipe.parts[kind], self._lines.units[kind]):
+            read = self._read(units, uncounted)
+            found = found or stream.first_good(read, units, _is_good, self._task.params.batch)
+        return found
 
 
 def _is_good(encoded: Encoded) -> bool:

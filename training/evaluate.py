@@ -30,6 +30,9 @@ from training.run_folder import load_model, read_run
 
 _BATCH = 64
 
+# To be raised when the same input gives other figures.
+VERSION = 1
+
 _DESCRIPTION = """
 Run a model over the test split of some shards, and write how well it does: one page, figures as JSON,
 plots, and what it said of every image.

@@ -31,6 +31,9 @@ LIMIT = 0.03
 
 _BATCH = 64
 
+# To be raised when the same input gives other requests.
+VERSION = 1
+
 _DESCRIPTION = """
 Choose fakes whose forged region people should draw, and write them down: requests.parquet, the crops, the
 run's attention maps as proposals, and requests.png, which shows the first 24.

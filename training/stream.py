@@ -17,6 +17,7 @@ from schemas.errors import UsageError
 from training.pool import Pool, is_url
 
 _IMAGES = ("jpg", "png")
+_PICTURES = tuple(f".{suffix}" for suffix in _IMAGES)
 _MASK = "mask.png"
 _UNREADABLE = (OSError, ValueError, EOFError, tarfile.TarError, zlib.error, lzma.LZMAError)
 _REMEDY = "copy the shard again, or have what is broken skipped and counted (--skip-broken)"
@@ -140,12 +141,12 @@ def read_rows(source: Source, rows: np.ndarray, skips: Skips) -> Iterator[tuple[
         first, end = int(source.starts[shard]), int(source.starts[shard + 1])
         keys = source.pool.table.column("key").slice(first, end - first).to_pylist()
         wanted = {keys[row - first]: row for row in part.tolist()}
-        problem = "has fewer samples than its index"
-        try:
-            yield from _read_shard(source, shard, wanted, skips)
-        except _UNREADABLE as error:
-            problem = f"cannot be read to its end ({_say(error)})"
+        problems: list[Exception] = []
+        yield from _read_shard(source, shard, wanted, skips, problems)
         if wanted:
+            problem = "has fewer samples than its index"
+            if problems:
+                problem = f"cannot be read to its end ({_say(problems[0])})"
             missing = f"{len(wanted):,} of {len(part):,} are missing, such as {next(iter(wanted))}"
             skips.lost(source, shard, f"{problem}: {missing}", len(wanted))
             yield from ((row, None) for row in wanted.values())
@@ -158,30 +159,48 @@ def _say(error: Exception) -> str:
 
 
 def _read_shard(
-    source: Source, shard: int, wanted: dict[str, int], skips: Skips
+    source: Source, shard: int, wanted: dict[str, int], skips: Skips, problems: list[Exception]
 ) -> Iterator[tuple[int, Encoded | None]]:
-    """The wanted samples in the tar's order; what is read leaves `wanted`."""
+    """The wanted samples in the tar's order; what is read leaves `wanted`, what stops it joins `problems`."""
+    last = ""
 
     def select(name: str) -> bool:
+        nonlocal last
+        if not name.endswith(_PICTURES):
+            return False
         key, suffix = base_plus_ext(name)
         row = wanted.get(key)
-        return row is not None and (suffix in _IMAGES or (suffix == _MASK and bool(source.masked[row])))
+        if row is None:
+            return last in wanted and len(wanted) == 1  # It ends the last one that is wanted.
+        last = key
+        return suffix in _IMAGES or (suffix == _MASK and bool(source.masked[row]))
 
-    (opened,) = url_opener([{"url": source.shards[shard]}])
+    def stop(error: Exception) -> bool:
+        if not isinstance(error, _UNREADABLE):
+            raise error
+        problems.append(error)
+        return False
+
     with contextlib.ExitStack() as stack:
-        stack.callback(_close, opened["stream"])
-        for sample in group_by_keys(tar_file_expander([opened], select_files=select)):
-            row = wanted.pop(sample["__key__"])
-            image = next((sample[name] for name in _IMAGES if name in sample), None)
-            mask = sample.get(_MASK)
-            if image is None or (mask is None and source.masked[row]):
-                what = "image" if image is None else "mask"
-                skips.lost(source, shard, f"{sample['__key__']} has no {what}, though the index says so")
-                yield row, None
-            else:
-                yield row, (image, mask)
-            if not wanted:
-                return
+        for opened in url_opener([{"url": source.shards[shard]}], handler=stop):
+            stack.callback(_close, opened["stream"])
+            members = tar_file_expander([opened], handler=stop, select_files=select)
+            for sample in group_by_keys(members, handler=stop):
+                row = wanted.get(sample["__key__"])
+                if row is None:
+                    continue
+                image = next((sample[name] for name in _IMAGES if name in sample), None)
+                mask = sample.get(_MASK)
+                if image is not None and (mask is not None or not source.masked[row]):
+                    del wanted[sample["__key__"]]
+                    yield row, (image, mask)
+                elif not problems:
+                    del wanted[sample["__key__"]]
+                    what = "image" if image is None else "mask"
+                    lose(source, row, f"it has no {what}, though the index says so", skips)
+                    yield row, None
+                if not wanted:
+                    return
 
 
 def _close(stream: Any) -> None:

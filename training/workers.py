@@ -49,21 +49,20 @@ def deliver(work: Work, workers: int) -> Iterator[Batch]:
         generator=torch.Generator(),
     )
     batches = iter(loader)
-    while True:
-        try:
-            item = next(batches, None)
-        except RuntimeError as error:
-            if "DataLoader worker (pid" not in str(error):
-                raise
-            raise StoppedError(
-                f"a loading process ended suddenly ({str(error).splitlines()[0]}); if memory ran out, lower "
-                "train.shuffle, train.workers or train.batch, or give /dev/shm more room; then run again"
-            ) from None
-        if item is None:
-            return
-        if isinstance(item, UsageError):
-            raise item
-        yield item
+    try:
+        while (item := next(batches, None)) is not None:
+            if isinstance(item, UsageError):
+                raise item
+            yield item
+    except RuntimeError as error:
+        if "DataLoader worker (pid" not in str(error):
+            raise
+        raise StoppedError(
+            f"a loading process ended suddenly ({str(error).splitlines()[0]}); if memory ran out, lower "
+            "train.shuffle, train.workers or train.batch, or give /dev/shm more room; then run again"
+        ) from None
+    finally:
+        del batches  # Ends the processes now, though a traceback may keep this frame.
 
 
 def _prepare(worker: int) -> None:

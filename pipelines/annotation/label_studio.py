@@ -17,15 +17,17 @@ from schemas.request import LabelRequest
 from transforms import brush_rle
 from transforms.labelling import Answer
 
-# Beside the picture, what is asked; the choice stands above it, as below it would be out of sight.
+# Above the picture stands what is asked: below it, it would be out of sight.
 CONFIG = """<View>
-  <Header value="Is this face forged? Choose, then paint what is forged."/>
-  <Choices name="verdict" toName="image" choice="single" showInline="true" required="true">
-    <Choice value="forged"/><Choice value="authentic"/><Choice value="unusable"/>
-  </Choices>
-  <Image name="image" value="$image" zoom="true" zoomControl="true"
-    brightnessControl="true" contrastControl="true"/>
-  <BrushLabels name="mask" toName="image"><Label value="forged" background="#ff0000"/></BrushLabels>
+  <Header value="Is this face forged? Choose, then paint what is forged." size="5"/>
+  <View style="display: flex; gap: 2em; align-items: center">
+    <Choices name="verdict" toName="image" choice="single" showInline="true" required="true">
+      <Choice value="forged"/><Choice value="authentic"/><Choice value="unusable"/>
+    </Choices>
+    <BrushLabels name="mask" toName="image"><Label value="forged" background="#ff0000"/></BrushLabels>
+  </View>
+  <Image name="image" value="$image" maxWidth="600px" zoom="true" zoomControl="true" brightnessControl="true"
+    contrastControl="true"/>
 </View>
 """
 
