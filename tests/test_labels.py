@@ -79,9 +79,7 @@ def test_oracle_answers_with_the_masks_of_the_shards(tmp_path, shards):
 
 def test_oracle_of_real_shards_accepts_every_true_mask(tmp_path, built):
     """Real landmarks, measured masks: none lies so far outside the face region that it is refused."""
-    rows = requests_of(
-        tmp_path / "requests", built.shards, lambda row: row["mask_kind"] == "difference", None
-    )
+    rows = requests_of(tmp_path / "requests", built.shards, lambda row: row["mask_kind"] == "difference")
     made, _ = run(tmp_path / "requests", f"oracle:{built.shards}", tmp_path / "out")
     assert len(rows) > 20
     assert {label.state for label in made.values()} == {"labelled"}
