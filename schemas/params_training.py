@@ -151,7 +151,7 @@ class ExperimentParams:
       seeds: of weights, order, augmentation and lots.
       steps1, steps2: of the stages.
       compression: of the images; "" takes all.
-      seen: methods that are trained on with a planted shortcut (the first one) and in the variants.
+      seen: method that is trained on, but in the setting where each is in turn.
       artefacts: planted shortcuts.
       arms: which fakes have masks, and which losses use them.
       budgets: requests as shares of the training images; the last is the one of all other comparisons.
@@ -162,9 +162,9 @@ class ExperimentParams:
 
     seeds: int = 5
     steps1: int = 150
-    steps2: int = 400
+    steps2: int = 300
     compression: str = "c23"
-    seen: tuple[str, ...] = ("FaceSwap", "Face2Face")
+    seen: str = "Deepfakes"
     artefacts: tuple[str, ...] = ("noise", "blur", "logo")
     arms: tuple[Arm, ...] = (
         "none",

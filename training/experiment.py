@@ -89,9 +89,8 @@ def run(
     both = " and ".join(f"({part})" for part in (where, narrowed) if part)
     pools = {name: read_pool(shards, both, name) for name in ("train", split)}
     methods = sorted({*pools["train"].table["method"].to_pylist()} - {"real"})
-    missing = {*chosen.seen} - {*methods}
-    if missing:
-        raise UsageError(f"experiment.seen: {sorted(missing)}; the shards have {methods}: name some of them")
+    if chosen.seen not in methods:
+        raise UsageError(f"experiment.seen: {chosen.seen}; the shards have {methods}: name one of them")
     units = plan_units(chosen, methods, settings)
     made_of = [VERSION, params.train, split, *(pool.digest for pool in pools.values())]
     made_of += [chosen.steps1, chosen.steps2]

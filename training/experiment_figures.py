@@ -46,6 +46,8 @@ def judge(panel: Judged, model: LAE, predict: Callable[..., Predictions]) -> Ite
     auc_M, accuracy_M: of method M's fakes against reals, without an artefact; M is also "seen" and "unseen"
       (all other methods together). Accuracy is balanced, under the rule fake > real.
     false_alarms: share of reals without an artefact that are called fake; false_alarms_marked: of those with.
+    auc_artefact: of reals with the artefact against reals without; 0.5 is a model that does not look at it,
+      wherever its threshold is.
     accuracy_marked: balanced accuracy where fakes carry the artefact and reals do not, as in training.
     outside_M, iou_M: of the attention maps of fakes without an artefact, as in `training.localisation`.
     """
@@ -72,7 +74,11 @@ def judge(panel: Judged, model: LAE, predict: Callable[..., Predictions]) -> Ite
             there = panel.marked.column("method")
             mine = np.ones(len(there), bool) if not identity else panel.marked.column("target") == identity
             yield identity, "false_alarms_marked", _mean(marked.called_fake[mine & (there == "real")])
-            fakes = marked.score[mine & (there == panel.seen)]
+            bearers, fakes = (
+                marked.score[mine & (there == "real")],
+                marked.score[mine & (there == panel.seen)],
+            )
+            yield identity, "auc_artefact", _auc(clean.score[own & real], bearers)
             yield identity, "accuracy_marked", _accuracy(clean.score[own & real], fakes)
 
 

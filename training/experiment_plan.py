@@ -7,7 +7,7 @@ from schemas.experiment import Arm, Setting
 from schemas.params_training import ExperimentParams
 
 SETTINGS: tuple[Setting, ...] = ("shortcut", "plain", "budgets", "variants")
-_FEW: tuple[Arm, ...] = ("none", "random", "fake-half", "paper", "all")
+_FEW: tuple[Arm, ...] = ("none", "random", "paper", "all")
 _STRATEGIES: tuple[Arm, ...] = ("random", "ranking", "uncertainty", "mislocalisation")
 
 
@@ -39,18 +39,16 @@ class Unit:
 def plan_units(params: ExperimentParams, methods: Sequence[str], settings: Sequence[Setting]) -> list[Unit]:
     """The units of some settings.
 
-    shortcut: every artefact on the first seen method, all arms, the largest budget. plain: every method seen
-    in turn, no artefact. budgets: the strategies and the smaller budgets under the first artefact. variants:
-    of training without an artefact, with masks and without.
+    shortcut: every artefact on the method of `params.seen`, all arms, the largest budget. plain: every method
+    seen in turn, no artefact. budgets: the strategies and the smaller budgets under the first artefact.
+    variants: of training on that method without an artefact, with masks and without.
     """
-    first, most, less = params.seen[0], params.budgets[-1:], params.budgets[:-1]
+    first, most, less = params.seen, params.budgets[-1:], params.budgets[:-1]
     parts: dict[Setting, list[tuple[str, str, str, tuple[Arm, ...], tuple[float, ...]]]] = {
         "shortcut": [(artefact, first, "base", params.arms, most) for artefact in params.artefacts],
         "plain": [("", method, "base", _FEW, most) for method in methods],
         "budgets": [(artefact, first, "base", _STRATEGIES, less) for artefact in params.artefacts[:1]],
-        "variants": [
-            ("", method, variant, _FEW[:2], most) for method in params.seen for variant in params.variants
-        ],
+        "variants": [("", params.seen, variant, _FEW[:2], most) for variant in params.variants],
     }
     return [
         Unit(setting, artefact, method, variant, seed, arms, budgets)

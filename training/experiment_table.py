@@ -19,6 +19,7 @@ from training.intervals import percentiles
 
 COLUMNS = {
     "false_alarms_marked": "reals with the artefact called fake",
+    "auc_artefact": "AUC of the artefact itself",
     "accuracy_marked": "ACC as trained",
     "auc_seen": "AUC seen",
     "auc_unseen": "AUC unseen",
@@ -26,7 +27,7 @@ COLUMNS = {
     "outside_unseen": "attention outside, unseen",
     "iou_unseen": "IoU unseen",
 }
-PAIRED = ("false_alarms_marked", "auc_unseen", "outside_unseen")
+PAIRED = ("false_alarms_marked", "auc_artefact", "auc_unseen", "outside_unseen")
 _CONFIDENCE = 0.95
 _GROUP = ["setting", "artefact", "seen", "variant"]
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
@@ -205,7 +206,7 @@ def _curve_markdown(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _plot_curve(rows: Sequence[dict[str, Any]]) -> Plot:
-    plot = Plot(figsize=(9, 3), layout="constrained")
+    plot = Plot(figsize=(12, 3), layout="constrained")
     for place, name in enumerate(PAIRED):
         axes = plot.add_subplot(1, len(PAIRED), place + 1)
         for number, arm in enumerate(sorted({row["arm"] for row in rows})):
@@ -230,7 +231,7 @@ def _plot_curve(rows: Sequence[dict[str, Any]]) -> Plot:
 
 def _plot_differences(rows: Sequence[dict[str, Any]]) -> Plot:
     shown = [row for row in rows if "paired" in row]
-    plot = Plot(figsize=(10, 1 + 0.2 * len(shown)), layout="constrained")
+    plot = Plot(figsize=(12, 1 + 0.2 * len(shown)), layout="constrained")
     labels = [f"{_title(row)}: {row['arm']}" for row in shown]
     for place, name in enumerate(PAIRED):
         axes = plot.add_subplot(1, len(PAIRED), place + 1)
