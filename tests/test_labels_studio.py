@@ -1,5 +1,7 @@
 """A round through a real Label Studio server: push, answer over its API, pull, compare pixels."""
 
+import dataclasses
+import json
 import re
 import uuid
 from collections import Counter
@@ -7,11 +9,19 @@ from collections import Counter
 import cv2
 import numpy as np
 import pytest
+import torch
+import yaml
 
 from pipelines.annotation.label_studio_client import TOKEN
 from schemas.errors import UsageError
+from schemas.files import read_rows
+from schemas.label import Label
+from schemas.request import LabelRequest
 from tests.label_studio import Server, serve
 from tests.labels_factory import SIZE, contents, disc, make_requests, read_mask, run
+from tests.shards_factory import Corpus, make_shards
+from tests.training_data import TINY
+from training import request, train
 from transforms import brush_rle
 
 COUNT = 60  # more than one batch is pushed
@@ -43,10 +53,10 @@ def choice(verdict):
 class Project:
     """What an annotator, or whoever looks after the server, does over the API."""
 
-    def __init__(self, server: Server):
+    def __init__(self, server: Server, title: str = ""):
         self.url, self.session = server.url, server.session()
-        (project,) = self._ask("GET", "/api/projects/")["results"]
-        self.project = project
+        projects = self._ask("GET", "/api/projects/")["results"]
+        (self.project,) = (project for project in projects if project["title"].startswith(title))
         self.tasks = {task["data"]["request_id"]: task for task in self.export()}
 
     def _ask(self, method, path, **rest):
@@ -191,3 +201,44 @@ def test_a_round_through_label_studio(server, tmp_path, monkeypatch, capsys):
         run(folder, source, out)
     assert contents(out) == before
     assert Server.session(server).get(f"{server.url}/api/projects/").json()["count"] == 0
+
+
+@pytest.mark.timeout(600)
+def test_two_rounds_of_training_with_label_studio_between_them(server, tmp_path, monkeypatch):
+    """train, ask, people draw, train on it, ask again, draw, train: masks come back as they were drawn."""
+    monkeypatch.setenv(TOKEN, server.token)
+    torch.set_num_threads(1)
+    shards, runs = make_shards(tmp_path / "shards", Corpus(groups=8, failed=0)), tmp_path / "runs"
+    params = tmp_path / "params.yaml"
+    params.write_text(yaml.safe_dump({"train": dataclasses.asdict(TINY)}))
+    common = ["--shards", str(shards), "--params", str(params), "--device", "cpu"]
+    assert train.main([*common, "--out", str(runs / "r0")]) == 0
+    drawn: dict[str, np.ndarray] = {}
+    for number in (1, 2):
+        before, after = runs / f"r{number - 1}", runs / f"r{number}"
+        requests, labels = tmp_path / f"requests{number}", tmp_path / f"labels{number}"
+        asking = ["--run", str(before), "--out", str(requests), "--count", "4"]
+        assert request.main([*common, *asking, "--budget", "0.3", "--exceed-budget"]) == 0
+        rows = read_rows(requests / "requests.parquet", LabelRequest)
+        run(requests, f"label-studio:{server.url}", labels)
+        project = Project(server, f"lae r{number} ")
+        assert sorted(project.tasks) == sorted(row.request_id for row in rows)
+        for place, row in enumerate(rows[:3]):
+            drawn[row.key] = disc(place, number, 9 + place)
+            project.answer(row.request_id, choice("forged"), region(drawn[row.key]))
+        made, _ = run(requests, f"label-studio:{server.url}", labels)
+        assert [made[row.request_id].state for row in rows] == ["labelled"] * 3 + ["waiting"]
+        given = ["--init", str(before), "--labels", str(labels), "--out", str(after)]
+        assert train.main([*common, *given]) == 0
+        record = json.loads((after / "run.json").read_bytes())
+        assert (record["round"], record["stage"]) == (number, 2)
+        assert (record["requested"], record["labelled"]) == (4 * number, 3 * number)
+    carried = read_rows(runs / "r2/labels/labels.parquet", Label)
+    assert len(carried) == len({label.key for label in carried}) == 8
+    assert {label.key for label in carried if label.state == "labelled"} == set(drawn)
+    for label in carried:
+        if label.state == "labelled":
+            assert (read_mask(runs / "r2/labels", label.mask) == drawn[label.key]).all()
+    for number in (1, 2):
+        project = Project(server, f"lae r{number} ")
+        assert server.session().delete(f"{server.url}/api/projects/{project.project['id']}/").ok
