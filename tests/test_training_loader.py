@@ -16,7 +16,7 @@ import torch
 
 from schemas.errors import StoppedError, UsageError
 from schemas.params_training import TrainParams
-from tests.shards_factory import Corpus, make_shards, read_tar
+from tests.shards_factory import Corpus, edit_parquet, make_shards, read_tar
 from training.data import Batch, TrainingLoader, evaluation_batches
 from training.pool import read_pool
 
@@ -169,6 +169,18 @@ def test_fakes_without_their_real_are_dropped_and_counted(shards):
     assert not (pool.column("frame")[rows_of(loader.epoch(0))] == 10).any()
     with pytest.raises(UsageError, match="no fake with its real"):
         TrainingLoader(read_pool([shards], "(label == 'real') == (frame == 10)"), PLAIN, pairs=True)
+
+
+def test_a_block_with_two_reals_makes_one_couple_of_each_fake(tmp_path):
+    folder = make_shards(tmp_path / "twice", Corpus(groups=4, frames=1, failed=0))
+
+    def edit(rows):
+        return [row | ({"label": "real"} if row["method"] == "NeuralTextures" else {}) for row in rows]
+
+    edit_parquet(folder / "index.parquet", edit)
+    pool = read_pool([folder])
+    plan = TrainingLoader(pool, PLAIN, pairs=True).plan(0)
+    assert plan.kinds["couple"][0] == (pool.column("method") == "Deepfakes").sum()
 
 
 @pytest.mark.parametrize(("where", "missing"), [("label == 'fake'", "real"), ("method == 'real'", "fake")])

@@ -134,6 +134,8 @@ def test_seeds_epochs_and_places_have_their_own_orders():
     assert order() == order()
     assert order() != order(seed=1)
     assert order() != order(epoch=1)
+    turns = [recipes(fake, shard_of, 4, 1, 1, epoch=epoch)[1].turns.tolist() for epoch in range(2)]
+    assert turns[0] != turns[1]
     one, other = order(world=2)
     assert not set(one) & set(other)
 

@@ -186,9 +186,7 @@ def _read_shard(
             stack.callback(_close, opened["stream"])
             members = tar_file_expander([opened], handler=stop, select_files=select)
             for sample in group_by_keys(members, handler=stop):
-                row = wanted.get(sample["__key__"])
-                if row is None:
-                    continue
+                row = wanted[sample["__key__"]]
                 image = next((sample[name] for name in _IMAGES if name in sample), None)
                 mask = sample.get(_MASK)
                 if image is not None and (mask is not None or not source.masked[row]):

@@ -1,5 +1,7 @@
 """Loading processes: each makes batches, the training process takes them in turn."""
 
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 
 import cv2
@@ -48,21 +50,39 @@ def deliver(work: Work, workers: int) -> Iterator[Batch]:
         multiprocessing_context="fork" if workers else None,
         generator=torch.Generator(),
     )
-    batches = iter(loader)
+    batches = _start(loader)
     try:
         while (item := next(batches, None)) is not None:
             if isinstance(item, UsageError):
                 raise item
             yield item
-    except RuntimeError as error:
-        if "DataLoader worker (pid" not in str(error):
+    except (RuntimeError, EOFError, OSError) as error:
+        if not workers or not _tells_of_death(error):
             raise
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise StoppedError(
-            f"a loading process ended suddenly ({str(error).splitlines()[0]}); if memory ran out, lower "
-            "train.shuffle, train.workers or train.batch, or give /dev/shm more room; then run again"
+            f"a loading process ended suddenly ({said}); if memory ran out, lower train.shuffle, "
+            "train.workers or train.batch, or give /dev/shm more room; then run again"
         ) from None
     finally:
         del batches  # Ends the processes now, though a traceback may keep this frame.
+
+
+def _start(loader: DataLoader[Batch | UsageError]) -> Iterator[Batch | UsageError]:
+    """Start the processes; one that dies is noticed at its next batch, not by a signal in any line."""
+    if threading.current_thread() is not threading.main_thread():
+        return iter(loader)
+    before = signal.getsignal(signal.SIGCHLD)
+    batches = iter(loader)
+    signal.signal(signal.SIGCHLD, before)
+    return batches
+
+
+def _tells_of_death(error: Exception) -> bool:
+    """Whether a process was lost, by torch or its connections; not what one of them raised."""
+    if str(error).startswith("Caught "):
+        return False
+    return isinstance(error, EOFError | OSError) or "DataLoader worker (pid" in str(error)
 
 
 def _prepare(worker: int) -> None:
