@@ -133,6 +133,17 @@ def test_many_labels_take_their_share(pool, tmp_path):
         assert all(batch.labelled.tolist() == [False] * 4 + [True] * 4 for batch in batches)
 
 
+@pytest.mark.parametrize("changes", [{"state": "disputed", "mask": ""}, {"verdict": "authentic"}])
+def test_a_label_that_is_taken_back_later_does_not_train(pool, tmp_path, changes):
+    rows = fakes(pool, 4)
+    before, _ = make_labels(tmp_path / "before", pool, rows)
+    after, _ = make_labels(tmp_path / "after", pool, rows[:1], **changes)
+    labels = read_labels([before, after], pool)
+    assert set(labels.rows(pool)) == set(rows[1:])
+    assert labels.replaced == 1
+    assert "1 masks gave way to later answers" in labels.describe()
+
+
 def test_what_does_not_join_is_counted(shards, pool, tmp_path):
     rows = fakes(pool, 12)
     first, _ = make_labels(tmp_path / "first", pool, rows[:4])

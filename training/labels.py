@@ -24,7 +24,7 @@ class Labels:
       masks: PNG of each (key, crop_sha256).
       other_digest: labels of a crop that has changed since; they are not used.
       absent: labels of keys that the pool does not hold.
-      replaced: labels that gave way to a different mask of the same crop, given later.
+      replaced: labels that gave way to a later answer: another mask of the same crop, or none.
     """
 
     masks: Mapping[tuple[str, str], Path]
@@ -46,7 +46,7 @@ class Labels:
         for number, text in (
             (self.other_digest, "labels of crops that have changed since are not used"),
             (self.absent, "labels are of samples that were not chosen"),
-            (self.replaced, "masks gave way to later ones of the same crop"),
+            (self.replaced, "masks gave way to later answers"),
         ):
             parts += [f"{number:,} {text}"] if number else []
         return "; ".join(parts)
@@ -55,25 +55,29 @@ class Labels:
 def read_labels(folders: Sequence[Path], pool: Pool) -> Labels:
     """Join the labels of one or more folders to a pool: state "labelled", verdict "forged".
 
-    Where a crop has several, the last one given counts.
+    Of a request that is in several folders the last answer counts, also where it takes a label back; and of
+    several requests of one crop the last mask.
 
     Raises:
       UsageError: if a `labels.parquet` cannot be used, a mask is missing or of another size than its crop, or
         none of the labels is of a fake in the pool.
     """
     found: dict[tuple[str, str], Path] = {}
+    asked: dict[str, tuple[str, str]] = {}
     states: collections.Counter[str] = collections.Counter()
     replaced = 0
-    for folder in folders:
-        for label in read_rows(Path(folder) / "labels.parquet", Label):
+    for folder in map(Path, folders):
+        for label in read_rows(folder / "labels.parquet", Label):
             states[label.state if label.state != "labelled" else label.verdict] += 1
             if label.state != "labelled" or label.verdict != "forged":
+                replaced += found.pop(asked.get(label.request_id, ("", "")), None) is not None
                 continue
-            mask = _find_mask(Path(folder), label)
+            mask = _find_mask(folder, label)
             crop = label.key, label.crop_sha256
             before = found.pop(crop, None)
             replaced += before is not None and file_sha256(before) != file_sha256(mask)
             found[crop] = mask
+            asked[label.request_id] = crop
     names = ", ".join(str(folder) for folder in folders)
     if not found:
         said = ", ".join(f"{count:,} {state}" for state, count in sorted(states.items())) or "no rows"

@@ -1,5 +1,7 @@
 """Loading processes: each makes batches, the training process takes them in turn."""
 
+import contextlib
+import ctypes
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -10,6 +12,8 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from schemas.errors import StoppedError, UsageError
 from training.batch import Batch
+
+_PR_SET_PDEATHSIG = 1
 
 Work = Callable[[int], Iterable[Batch]]
 
@@ -87,3 +91,6 @@ def _tells_of_death(error: Exception) -> bool:
 
 def _prepare(worker: int) -> None:
     cv2.setNumThreads(0)
+    # A killed run must not leave processes that hold its folder's lock.
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
