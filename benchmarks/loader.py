@@ -25,8 +25,8 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from schemas.params_training import TrainParams
 from training.data import TrainingLoader
-from training.plan import Place, slice_rows
-from training.pool import Pool, read_pool
+from training.loading.plan import Place, slice_rows
+from training.loading.pool import Pool, read_pool
 
 _MEMBERS = ("jpg", "png", "mask.png")
 _OURS = "ours"

@@ -99,7 +99,7 @@ class RequestParams:
     """Which crops people are asked about.
 
     Attributes:
-      strategy: see `training.selection`.
+      strategy: see `training.asking.selection`.
       budget: most requests over all rounds, as a share of the training images.
       per_clip: most frames of a clip.
       seed: of what is drawn by lot.

@@ -19,7 +19,7 @@ class LabelRequest:
       request_id: of the crop and the round, so that the same question has the same id (`request_id`).
       round: 1 is the first.
       strategy: that chose it.
-      score: the strategy's, higher first; what it is stands in `training.selection`.
+      score: the strategy's, higher first; what it is stands in `training.asking.selection`.
       rank: 1 is the first of its round.
       key, dataset, group, clip, method, compression, crop_sha256, landmarks, size: as in `Sample`.
       fake_score: the run's a_F - a_T for it.

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from training import train
-from training.checkpoint import to_bytes
-from training.loop import Trainer
+from training.fitting.checkpoint import to_bytes
+from training.fitting.loop import Trainer
 
 _run = Trainer.run
 

@@ -20,12 +20,12 @@ from schemas.files import write_json
 from schemas.params_training import EvaluateParams, TrainParams
 from schemas.run import Run
 from tests.shards_factory import Corpus, edit_tar, make_shards
-from training import page
 from training.evaluate import main
-from training.evaluation_figures import by_clip, detection, located
-from training.evaluation_pictures import OUTLINE, TILE, pick, strip
-from training.model import LAE, ModelConfig
-from training.run_folder import write_model
+from training.evaluation import page
+from training.evaluation.figures import by_clip, detection, located
+from training.evaluation.pictures import OUTLINE, TILE, pick, strip
+from training.fitting.run_folder import write_model
+from training.lae.model import LAE, ModelConfig
 
 TRAIN = TrainParams(size=64, width=4, latent=8, workers=0)
 METHODS = ("Deepfakes", "FaceSwap", "NeuralTextures")

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from schemas.params_training import ExperimentParams, StageParams, TrainParams
 from tests.shards_factory import Corpus, make_shards
 from training import experiment
-from training.artefacts import KINDS, plant
-from training.experiment_plan import SETTINGS, Unit, plan_units
-from training.experiment_table import pigeonhole
-from training.experiment_unit import background, run_unit
-from training.memory import Images, MemoryBatches
+from training.twins.artefacts import KINDS, plant
+from training.twins.memory import Images, MemoryBatches
+from training.twins.plan import SETTINGS, Unit, plan_units
+from training.twins.tables import pigeonhole
+from training.twins.unit import background, run_unit
 
 TRAIN = TrainParams(stage1=StageParams(epochs=1), stage2=StageParams(epochs=1), size=64, batch=8, labelled=2)
 EDGE = 72

@@ -18,7 +18,7 @@ from schemas.errors import StoppedError, UsageError
 from schemas.params_training import TrainParams
 from tests.shards_factory import Corpus, edit_parquet, make_shards, read_tar
 from training.data import Batch, TrainingLoader, evaluation_batches
-from training.pool import read_pool
+from training.loading.pool import read_pool
 
 PLAIN = TrainParams(size=64, batch=8, workers=0, shuffle=20, crop=0.0, flip=0.0)
 AUGMENTED = dataclasses.replace(PLAIN, crop=0.2, flip=0.5, size=32)

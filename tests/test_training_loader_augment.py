@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.augment import WHOLE, View, decode, draw_views, put_image, put_mask
+from training.loading.augment import WHOLE, View, decode, draw_views, put_image, put_mask
 
 VIEWS = st.builds(
     View,

@@ -12,7 +12,7 @@ from schemas.errors import UsageError
 from tests.shards_factory import Corpus, edit_tar, make_shards
 from tests.test_training_loader import PLAIN, rows_of, same
 from training.data import TrainingLoader, evaluation_batches
-from training.pool import read_pool
+from training.loading.pool import read_pool
 
 TAR = "train/demo-train-000000.tar"
 

@@ -10,8 +10,8 @@ from schemas.label import Label
 from tests.shards_factory import Corpus, edit_tar, make_shards
 from tests.test_training_loader import AUGMENTED, PLAIN, rows_of, same
 from training.data import TrainingLoader, evaluation_batches
-from training.labels import read_labels
-from training.pool import read_pool
+from training.loading.labels import read_labels
+from training.loading.pool import read_pool
 
 PARAMS = dataclasses.replace(PLAIN, labelled=2)
 

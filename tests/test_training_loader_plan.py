@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training import plan
-from training.plan import Place
+from training.loading import plan
+from training.loading.plan import Place
 
 CONSUMERS = st.tuples(st.integers(1, 4), st.integers(1, 4))
 

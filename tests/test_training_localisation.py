@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import roc_auc_score
 
-from training.localisation import FIGURES, enlarge, inverse_non_containment, localise
+from training.evaluation.localisation import FIGURES, enlarge, inverse_non_containment, localise
 
 
 def square(size=8, low=2, high=6):

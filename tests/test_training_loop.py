@@ -9,12 +9,12 @@ from torch import nn
 from schemas.errors import StoppedError, UsageError
 from schemas.params_training import LossParams, StageParams
 from tests.training_data import TINY, Memory, make_batch
-from training import checkpoint
-from training.build import check_params, make_model
 from training.devices import Process, choose, open_process
-from training.loop import Trainer, fit
-from training.losses import measure
-from training.model import LAE
+from training.fitting import checkpoint
+from training.fitting.loop import Trainer, fit
+from training.lae.build import check_params, make_model
+from training.lae.losses import measure
+from training.lae.model import LAE
 
 PRIOR = torch.ones(16, 16)
 PRIOR[:, :4] = 0

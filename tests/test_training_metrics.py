@@ -5,10 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training.data import Batch
-from training.intervals import draw, over_seeds, percentiles
-from training.metrics import BINS, FIGURES, calibrate, detect, detect_resampled
-from training.model import LAE, ModelConfig
-from training.predict import predict
+from training.evaluation.intervals import draw, over_seeds, percentiles
+from training.evaluation.metrics import BINS, FIGURES, calibrate, detect, detect_resampled
+from training.evaluation.predict import predict
+from training.lae.model import LAE, ModelConfig
 
 
 def arrays(fake, score):

@@ -9,10 +9,10 @@ from torch.nn import functional
 from schemas.errors import UsageError
 from schemas.params_training import LossParams, TrainParams
 from tests.training_data import TINY, make_batch
-from training import losses
-from training.build import check_params, config_of, make_model
-from training.loop import fit
-from training.model import LAE, ModelConfig, high_pass, select, split
+from training.fitting.loop import fit
+from training.lae import losses
+from training.lae.build import check_params, config_of, make_model
+from training.lae.model import LAE, ModelConfig, high_pass, select, split
 
 CONFIG = ModelConfig(64, 4, 8, True)
 ONES = torch.ones(16, 16)

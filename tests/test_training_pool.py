@@ -6,7 +6,7 @@ import pytest
 
 from schemas.errors import UsageError
 from tests.shards_factory import Corpus, edit_json, edit_parquet, make_shards
-from training.pool import read_pool
+from training.loading.pool import read_pool
 
 
 @pytest.fixture(scope="module")

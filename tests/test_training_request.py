@@ -20,11 +20,12 @@ from schemas.params_training import TrainParams
 from schemas.request import LabelRequest
 from schemas.run import Run
 from tests.shards_factory import Corpus, edit_parquet, edit_tar, make_shards, read_tar
-from training import request, request_files
+from training import request
+from training.asking import writing
+from training.asking.evidence import gather_evidence
 from training.data import evaluation_batches
-from training.model import LAE, ModelConfig
-from training.pool import read_pool
-from training.request_evidence import gather_evidence
+from training.lae.model import LAE, ModelConfig
+from training.loading.pool import read_pool
 
 # 8 groups in train, of 3 clips each at 2 compressions and 4 frames: 192 images, so that 3% are 5.
 CORPUS = Corpus(groups=16, frames=4, per_shard=4, failed=0)
@@ -137,7 +138,7 @@ def test_proposals_and_scores_are_the_models(shards, asked):
         with torch.no_grad():
             activity, _ = model(torch.from_numpy(crop.copy()).permute(2, 0, 1)[None])
         assert row.fake_score == pytest.approx(float(activity.score), abs=1e-4)
-        expected = request_files.propose(activity.fake_map[0].numpy(), 64)
+        expected = writing.propose(activity.fake_map[0].numpy(), 64)
         proposal = cv2.imread(str(asked / "r1" / row.proposal), cv2.IMREAD_UNCHANGED)
         assert np.abs(proposal.astype(int) - expected).max() <= 1
 
@@ -213,7 +214,15 @@ def test_validation_and_test_are_never_asked_about(shards, asked, tmp_path):
     for split in ("val", "test"):
         with pytest.raises(UsageError):
             ask(shards, asked / "r0", tmp_path / "q", "--where", f"split == '{split}'")
-    flags = ("--where", "split in ('train', 'val', 'test')", "--exceed-budget", "--budget", "1")
+    flags = (
+        "--where",
+        "split in ('train', 'val', 'test')",
+        "--exceed-budget",
+        "--budget",
+        "1",
+        "--per-clip",
+        "1",
+    )
     assert ask(shards, asked / "r0", tmp_path / "q", *flags) == 0
     splits = {row["key"]: row["split"] for row in read_index(shards)}
     rows = rows_of(tmp_path / "q")
@@ -337,10 +346,10 @@ def test_a_crop_that_is_not_as_large_as_the_index_says_is_refused(asked, tmp_pat
 
 
 def test_a_blank_map_proposes_nothing():
-    assert not request_files.propose(np.zeros((16, 16), np.float16), 64).any()
+    assert not writing.propose(np.zeros((16, 16), np.float16), 64).any()
     found = np.zeros((16, 16), np.float16)
     found[4, 12] = 0.25
-    proposal = request_files.propose(found, 256)
+    proposal = writing.propose(found, 256)
     assert proposal[72, 200] > 230
     assert not proposal[:, :160].any()
 
@@ -390,7 +399,7 @@ def test_a_full_disk_stops_and_says_so(shards, asked, tmp_path, monkeypatch):
     def refuse(*arguments):
         raise OSError(errno.ENOSPC, "no space", str(tmp_path / "q/crops"))
 
-    monkeypatch.setattr(request_files, "_write_png", refuse)
+    monkeypatch.setattr(writing, "_write_png", refuse)
     with pytest.raises(StoppedError, match="make room"):
         ask(shards, asked / "r0", tmp_path / "q")
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.label import Label
-from training.selection import (
+from training.asking.selection import (
     Asked,
     Budget,
     Evidence,

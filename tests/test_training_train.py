@@ -26,9 +26,10 @@ from schemas.label import Label
 from tests.shards_factory import Corpus, make_shards
 from tests.test_training_loop import one_thread  # noqa: F401
 from tests.training_data import TINY, make_labels
-from training import checkpoint, run_folder, train
-from training.job import plan_job, start_model
-from training.loop import Trainer
+from training import train
+from training.fitting import checkpoint, run_folder
+from training.fitting.job import plan_job, start_model
+from training.fitting.loop import Trainer
 
 ROOT = Path(__file__).parents[1]
 ALONE = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -13,7 +13,7 @@ from schemas.label import Label
 from schemas.params_training import LossParams, StageParams, TrainParams
 from schemas.request import request_id
 from training.data import Batch
-from training.pool import read_pool
+from training.loading.pool import read_pool
 
 TINY = TrainParams(
     size=64,

@@ -8,16 +8,16 @@ import numpy as np
 import torch
 
 from schemas.params_training import TrainParams
-from training import plan, stream, units
-from training.augment import WHOLE, decode
-from training.batch import Batch as Batch
-from training.batch import Canvas
-from training.consumer import LABELLED, Consumer, Task
-from training.labels import Labels
-from training.plan import EpochPlan, Place
-from training.pool import Pool
-from training.stream import Encoded, Skips, Source
-from training.workers import deliver
+from training.loading import plan, stream, units
+from training.loading.augment import WHOLE, decode
+from training.loading.batch import Batch as Batch
+from training.loading.batch import Canvas
+from training.loading.consumer import LABELLED, Consumer, Task
+from training.loading.labels import Labels
+from training.loading.plan import EpochPlan, Place
+from training.loading.pool import Pool
+from training.loading.stream import Encoded, Skips, Source
+from training.loading.workers import deliver
 
 
 class TrainingLoader:

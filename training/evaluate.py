@@ -16,17 +16,18 @@ from schemas.params import Params
 from schemas.params_file import read_params
 from schemas.params_training import EvaluateParams
 from schemas.run import Run
-from training import devices, evaluation_report
+from training import devices
 from training.command import add_device, add_shards, make_parser
 from training.data import Batch, evaluation_batches
-from training.evaluation_figures import Part, detection, located
-from training.evaluation_pictures import TILE, Picture, draw, pick
-from training.evaluation_report import Evaluation, SeedKey
-from training.evaluation_run import Evaluated, check_seeds, run_model, seen_methods
-from training.intervals import Seeds, over_seeds
-from training.metrics import calibrate
-from training.pool import Pool, read_pool
-from training.run_folder import load_model, read_run
+from training.evaluation import report
+from training.evaluation.figures import Part, detection, located
+from training.evaluation.intervals import Seeds, over_seeds
+from training.evaluation.metrics import calibrate
+from training.evaluation.pictures import TILE, Picture, draw, pick
+from training.evaluation.report import Evaluation, SeedKey
+from training.evaluation.run import Evaluated, check_seeds, run_model, seen_methods
+from training.fitting.run_folder import load_model, read_run
+from training.loading.pool import Pool, read_pool
 
 _BATCH = 64
 
@@ -201,8 +202,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     with files.exclusive(arguments.out):
         files.remove_parts(arguments.out)
         found, pictures = evaluate(job)
-        evaluation_report.write(arguments.out, found, pictures)
-    print("\n".join(evaluation_report.lines(found)))
+        report.write(arguments.out, found, pictures)
+    print("\n".join(report.lines(found)))
     print(f"see {arguments.out / 'evaluation.html'}")
     return program.WHOLE
 

@@ -16,11 +16,11 @@ from schemas.errors import UsageError
 from schemas.experiment import Figure
 from schemas.params import Params
 from schemas.params_file import read_params
-from training import memory
-from training.experiment_plan import SETTINGS, Unit, plan_units
-from training.experiment_table import write_tables
-from training.experiment_unit import run_unit, vary
-from training.pool import Pool, read_pool
+from training.loading.pool import Pool, read_pool
+from training.twins import memory
+from training.twins.plan import SETTINGS, Unit, plan_units
+from training.twins.tables import write_tables
+from training.twins.unit import run_unit, vary
 
 # To be raised when the same parameters give other figures.
 VERSION = 1

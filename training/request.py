@@ -16,15 +16,16 @@ from schemas.errors import UsageError
 from schemas.params_file import read_params
 from schemas.params_training import RequestParams
 from schemas.request import LabelRequest, Strategy
-from training import command, devices, request_files
+from training import command, devices
+from training.asking import writing
+from training.asking.evidence import gather_evidence
+from training.asking.plan import Round, make_requests, plan_round, select
+from training.asking.selection import Evidence, Floats, Rows, separations
 from training.data import evaluation_batches
-from training.pool import Pool, is_url
-from training.predict import Predictions, predict
-from training.request_evidence import gather_evidence
-from training.request_plan import Round, make_requests, plan_round, select
-from training.run_folder import load_model
-from training.selection import Evidence, Floats, Rows, separations
-from training.stream import Skips, locate, read_rows
+from training.evaluation.predict import Predictions, predict
+from training.fitting.run_folder import load_model
+from training.loading.pool import Pool, is_url
+from training.loading.stream import Skips, locate, read_rows
 
 # The share of the training images above which a person must say that it is meant.
 LIMIT = 0.03
@@ -118,7 +119,7 @@ def run_stage(
             "mean_score_random": f"{score[lots].mean():.6g}",
         }
         crops = _read_crops(part, skip_broken)
-        dropped = request_files.write_requests(out, requests, crops, maps, metadata)
+        dropped = writing.write_requests(out, requests, crops, maps, metadata)
     said = _describe(plan, requests, evidence, score, rows, lots)
     if len(plan.pool) < every:
         said.append(f"  {every - len(plan.pool):,} images could not be read and were skipped")
@@ -165,7 +166,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.skip_broken,
     )
     print("\n".join(said))
-    print(f"see {arguments.out / request_files.SHEET}; answers go through python -m pipelines.labels")
+    print(f"see {arguments.out / writing.SHEET}; answers go through python -m pipelines.labels")
     return program.WHOLE
 
 

@@ -13,15 +13,15 @@ from schemas.convert import to_row
 from schemas.errors import UsageError
 from schemas.params_file import read_params
 from schemas.run import Run
-from training import checkpoint, run_folder
 from training.command import add_device, add_shards, make_parser
-from training.curves import write_curves
 from training.data import TrainingLoader
 from training.devices import Process, check_precision, open_process
-from training.job import Job, check_out, draw_prior, plan_job, start_model
-from training.loop import Epoch, Fitted, Trainer
-from training.losses import VggDistance
-from training.validation import make_validate, read_validation
+from training.fitting import checkpoint, run_folder
+from training.fitting.curves import write_curves
+from training.fitting.job import Job, check_out, draw_prior, plan_job, start_model
+from training.fitting.loop import Epoch, Fitted, Trainer
+from training.fitting.validation import make_validate, read_validation
+from training.lae.losses import VggDistance
 
 _DESCRIPTION = """
 Train LAE on shards, and write a run: the model, its record, curves.

@@ -1,0 +1,1 @@
+"""Which fakes people are asked about."""

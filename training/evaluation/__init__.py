@@ -1,0 +1,1 @@
+"""How well a model tells forgeries, and where it looks."""

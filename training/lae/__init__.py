@@ -1,0 +1,1 @@
+"""The Locality-Aware AutoEncoder and its losses."""

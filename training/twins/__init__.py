@@ -1,0 +1,1 @@
+"""What the experiment trains: twins that differ in their masks alone."""
