@@ -1,5 +1,7 @@
 """The stages under DVC, as `dvc repro` runs them."""
 
+import dataclasses
+import json
 import os
 import shutil
 import subprocess
@@ -9,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.shards_factory import Corpus, make_shards
+from tests.training_data import TINY
 from tests.work import PARAMS, stamps
 
 ROOT = Path(__file__).parents[1]
@@ -85,12 +89,37 @@ def test_repro_builds_all_once_and_a_mask_parameter_detects_nothing_again(projec
 
 
 def test_params_yaml_states_the_defaults():
-    import dataclasses
-
-    from pipelines.params import read_params
     from schemas.params import Params
+    from schemas.params_file import read_params
 
     written, defaults = read_params(ROOT / "params.yaml"), Params(datasets={})
     for field in dataclasses.fields(Params):
         if field.name != "datasets":
             assert getattr(written, field.name) == getattr(defaults, field.name), field.name
+
+
+def test_two_rounds_of_training_are_a_chain_that_runs_once(tmp_path):
+    for name in ("pipelines", "schemas", "transforms", "training"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc/config").write_text("[core]\n    no_scm = true\n    analytics = false\n")
+    corpus = Corpus(groups=24, frames=6, methods=("FaceSwap", "Deepfakes"), failed=0, unknown=0)
+    make_shards(tmp_path / "work/demo/shards", corpus)
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["train"] = {**dataclasses.asdict(TINY), "keep": "last"}
+    params["request"]["per_clip"] = 1
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    dvc(tmp_path, "repro", "training/dvc.yaml")
+    folder = tmp_path / "work/lae/runs"
+    runs = [json.loads((folder / name / "run.json").read_bytes()) for name in ("r0", "r1", "r2")]
+    assert [run["stage"] for run in runs] == [1, 2, 2]
+    images = runs[0]["images"]
+    assert [run["requested"] for run in runs] == [0, int(0.015 * images), int(0.03 * images)]
+    assert 0 < runs[1]["labelled"] < runs[2]["labelled"]
+    assert (tmp_path / "work/lae/eval/r2/evaluation.html").exists()
+    assert "Running stage" not in dvc(tmp_path, "repro", "training/dvc.yaml")
+    params["request"]["seed"] = 1
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    status = dvc(tmp_path, "status", "training/dvc.yaml")
+    assert "request@r1" in status
+    assert "train@r0" not in status

@@ -13,7 +13,7 @@ import torch
 from schemas.experiment import Arm, Figure
 from schemas.params_training import ExperimentParams, LossParams, StageParams, TrainParams
 from training.asking.evidence import gather_evidence, read_landmarks
-from training.asking.selection import Asked, choose, face_region, measure
+from training.asking.selection import Asked, Budget, choose, face_region, measure
 from training.evaluation.predict import predict
 from training.fitting.loop import fit
 from training.lae import losses
@@ -167,7 +167,7 @@ def _choices(
                 rows = np.flatnonzero(images.fake)
             else:
                 score = measure(_STRATEGY[arm], evidence, images.fake, keys, unit.seed)  # type: ignore[arg-type]
-                rows = choose(images.table, score, Asked(), int(budget * len(images)), 1)
+                rows = choose(images.table, score, Asked(), Budget(len(images), budget, 0).allowed, 1)
             yield arm, budget, rows[known[rows]]
 
 
