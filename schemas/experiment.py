@@ -4,6 +4,8 @@ from typing import Literal
 
 from schemas.record import record
 
+Artefact = Literal["noise", "blur", "logo"]
+Variant = Literal["base", "narrow", "large", "rgb", "reconstruction", "boundary"]
 Setting = Literal["shortcut", "plain", "budgets", "variants"]
 Arm = Literal[
     "none",
@@ -39,7 +41,7 @@ class Figure:
     setting: Setting
     artefact: str
     seen: str
-    variant: str
+    variant: Variant
     arm: Arm
     budget: float
     masks: int

@@ -139,12 +139,8 @@ def exclusive(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise UsageError(f"{folder}: cannot be made: {error.strerror}; give another --out") from None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(descriptor, folder)
         yield
-    except BlockingIOError:
-        raise UsageError(
-            f"{folder}: another run is writing here; wait for it, or give another --out"
-        ) from None
     except OSError as error:
         if error.errno not in _DISK:
             raise
@@ -155,6 +151,15 @@ def exclusive(folder: Path) -> Iterator[None]:
         ) from None
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int, folder: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UsageError(
+            f"{folder}: another run is writing here; wait for it, or give another --out"
+        ) from None
 
 
 def remove_parts(folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from schemas.experiment import Arm
+from schemas.experiment import Arm, Artefact, Variant
 from schemas.record import record
 from schemas.request import Strategy
 
@@ -63,7 +63,7 @@ class TrainParams:
       precision: "fp32", "bf16" or "fp16" (with gradient scaling).
       workers: loading processes a device.
       shuffle: encoded samples that wait in each worker's shuffle buffer.
-      crop: share of the edge that a random crop leaves out.
+      crop: share of the edge that a random crop leaves out, at most.
       flip: share of images that are mirrored.
       weight_decay: Adam's.
       keep: the epoch that is kept: "best" (by `best_by`) or "last".
@@ -147,6 +147,8 @@ class EvaluateParams:
 class ExperimentParams:
     """The experiment with twins (`training.experiment`); other parameters of training are those of `train`.
 
+    Crops are read with a margin of `train.crop` and cut at random; judged are their middles.
+
     Attributes:
       seeds: of weights, order, augmentation and lots.
       steps1, steps2: of the stages.
@@ -165,7 +167,7 @@ class ExperimentParams:
     steps2: int = 300
     compression: str = "c23"
     seen: str = "Deepfakes"
-    artefacts: tuple[str, ...] = ("noise", "blur", "logo")
+    artefacts: tuple[Artefact, ...] = ("noise", "blur", "logo")
     arms: tuple[Arm, ...] = (
         "none",
         "random",
@@ -178,6 +180,6 @@ class ExperimentParams:
         "paper",
     )
     budgets: tuple[float, ...] = (0.005, 0.01, 0.02, 0.03)
-    variants: tuple[str, ...] = ("base", "narrow", "large", "rgb", "reconstruction", "boundary")
+    variants: tuple[Variant, ...] = ("base", "narrow", "large", "rgb", "reconstruction", "boundary")
     resamples: int = 2000
     workers: int = 0

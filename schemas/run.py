@@ -20,6 +20,8 @@ class Run:
       images: number of training images, which label budgets are shares of.
       requested: label requests so far, answered or not, this round's labels included.
       labelled: images that were trained with masks.
+      methods: of the fakes that it and the runs before it were trained on, sorted.
+      sources: of the masks that it was trained with ("human", "oracle"), sorted.
       epochs: that were trained.
       best_epoch: that the model is from; 1 is the first.
       model_sha256: of `model.pt`.
@@ -37,6 +39,8 @@ class Run:
     images: int
     requested: int
     labelled: int
+    methods: tuple[str, ...]
+    sources: tuple[str, ...]
     epochs: int
     best_epoch: int
     model_sha256: str

@@ -12,9 +12,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas.errors import UsageError
 from schemas.params_training import ExperimentParams, StageParams, TrainParams
 from tests.shards_factory import Corpus, make_shards
 from training import experiment
+from training.asking.evidence import read_landmarks
 from training.twins.artefacts import KINDS, plant
 from training.twins.memory import Images, MemoryBatches
 from training.twins.plan import SETTINGS, Unit, plan_units
@@ -182,3 +184,46 @@ def test_the_command_writes_tables_and_does_nothing_twice(tmp_path, capsys):
     assert experiment.main(command) == 0
     assert f"{len(before)} of them done before" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in (out / "units").iterdir()} == before
+
+
+def test_the_middle_keeps_landmarks_on_the_face():
+    """What is at a landmark is there in the middle, too; both in pixels of their crop."""
+    some = images(people=2)
+    whole = read_landmarks(some.table) / some.table["size"].to_numpy()[:, None, None] * EDGE
+    middle = some.centre(64)
+    cut = read_landmarks(middle.table) / middle.table["size"].to_numpy()[:, None, None] * 64
+    assert cut == pytest.approx(whole - (EDGE - 64) / 2)
+    assert (middle.image[0, :, 20, 30] == some.image[0, :, 24, 34]).all()
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value", "message"),
+    [
+        ("experiment", "artefacts", ["jpeg"], "artefacts"),
+        ("experiment", "variants", ["widest"], "variants"),
+        ("experiment", "seen", "FaceSwapp", "the shards have"),
+        ("experiment", "seeds", 1, "at least 2"),
+        ("experiment", "budgets", [0.03, 0.01], "rising"),
+        ("experiment", "arms", ["random"], "none"),
+        ("train", "labelled", 17, "from 1 to 4"),
+        ("train", "size", 65, "multiple of 16"),
+    ],
+)
+def test_what_cannot_be_tried_is_refused_at_once(tmp_path, section, name, value, message):
+    if not (tmp_path / "shards").exists():
+        make_shards(tmp_path / "shards", Corpus(methods=("Deepfakes", "FaceSwap")))
+    params = {"train": {"batch": 8, "labelled": 2}, "experiment": {"seen": "FaceSwap"}}
+    params[section][name] = value
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    where = ["--shards", str(tmp_path / "shards"), "--out", str(tmp_path / "out")]
+    with pytest.raises(UsageError, match=message):
+        experiment.main([*where, "--params", str(tmp_path / "params.yaml")])
+    assert not (tmp_path / "out").exists()
+
+
+def test_masks_that_are_all_unknown_are_no_arm(tmp_path):
+    some = images()
+    blind = Images(some.table, some.image, some.mask, torch.zeros(len(some), dtype=torch.bool))
+    unit = Unit("plain", "", "FaceSwap", "base", 0, ("random",), (0.1,))
+    with pytest.raises(UsageError, match="none of them has a mask"):
+        run_unit(unit, blind, images(people=2, seed=1), TRAIN, ExperimentParams(steps1=1, steps2=1))

@@ -1,11 +1,10 @@
 """The experiment with twins: what do masks of less than 3% of the images buy?"""
 
-import argparse
 import multiprocessing
 import os
-import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -13,9 +12,13 @@ from tqdm import tqdm
 
 from schemas import digest, files, program
 from schemas.errors import UsageError
-from schemas.experiment import Figure
+from schemas.experiment import Figure, Setting, Variant
 from schemas.params import Params
 from schemas.params_file import read_params
+from training import devices
+from training.command import add_device, add_shards, make_parser
+from training.devices import Process
+from training.lae.build import check_params
 from training.loading.pool import Pool, read_pool
 from training.twins import memory
 from training.twins.plan import SETTINGS, Unit, plan_units
@@ -51,7 +54,7 @@ def _start_worker() -> None:
     torch.set_num_threads(1)
 
 
-def _edge(params: Params, variant: str) -> int:
+def _edge(params: Params, variant: Variant) -> int:
     train = vary(params.train, variant)
     return round(train.size / (1 - train.crop))
 
@@ -66,10 +69,11 @@ def _load(folder: Path, split: str, edge: int) -> memory.Images:
     return _images[name]
 
 
-def _run(unit: Unit, folder: Path, split: str, params: Params, done: Path) -> None:
+def _run(unit: Unit, folder: Path, split: str, params: Params, device: torch.device, done: Path) -> None:
     edge = _edge(params, unit.variant)
     train, judged = _load(folder, "train", edge), _load(folder, split, edge)
-    files.write_rows(done, Figure, run_unit(unit, train, judged, params.train, params.experiment))
+    figures = run_unit(unit, train, judged, params.train, params.experiment, Process(device))
+    files.write_rows(done, Figure, figures)
 
 
 def _keep(pool: Pool, split: str, edges: set[int], folder: Path, workers: int) -> None:
@@ -80,10 +84,58 @@ def _keep(pool: Pool, split: str, edges: set[int], folder: Path, workers: int) -
             torch.save({"image": images.image, "mask": images.mask, "known": images.known}, file)
 
 
+def _check(params: Params) -> None:
+    """Refuse parameters that a unit would stumble over.
+
+    Raises:
+      UsageError: naming the value.
+    """
+    chosen = params.experiment
+    for variant in {"base", *chosen.variants}:
+        check_params(vary(params.train, variant))
+    half = params.train.batch // 2
+    rules = [
+        ("train.batch", params.train.batch, params.train.batch >= 4, "at least 4"),
+        ("train.labelled", params.train.labelled, 1 <= params.train.labelled <= half, f"from 1 to {half}"),
+        ("experiment.seeds", chosen.seeds, chosen.seeds >= 2, "at least 2, for a spread"),
+        ("experiment.steps1", chosen.steps1, chosen.steps1 >= 1, "at least 1"),
+        ("experiment.steps2", chosen.steps2, chosen.steps2 >= 1, "at least 1"),
+        ("experiment.resamples", chosen.resamples, chosen.resamples >= 1, "at least 1"),
+        ("experiment.workers", chosen.workers, chosen.workers >= 0, "at least 0"),
+        ("experiment.budgets", chosen.budgets, _rising(chosen.budgets), "rising shares from above 0 to 1"),
+        (
+            "experiment.arms",
+            chosen.arms,
+            "none" in chosen.arms,
+            "none, with which all are compared, and more",
+        ),
+    ]
+    for name, value, right, wanted in rules:
+        if not right:
+            raise UsageError(f"{name}: {value}; it must be {wanted}. Set it in the file of --params")
+
+
+def _rising(budgets: Sequence[float]) -> bool:
+    edges = [0.0, *budgets]
+    return len(edges) > 1 and edges[-1] <= 1 and all(a < b for a, b in pairwise(edges))
+
+
 def run(
-    shards: Sequence[str], split: str, settings: Sequence, params: Params, out: Path, where: str
+    shards: Sequence[str],
+    split: str,
+    settings: Sequence[Setting],
+    params: Params,
+    out: Path,
+    where: str,
+    device: torch.device,
 ) -> list[Figure]:
-    """Train and judge what is not there yet, and write the tables; returns all figures."""
+    """Train and judge what is not there yet, and write the tables; returns all figures.
+
+    Raises:
+      UsageError: if shards or parameters cannot be used.
+      StoppedError: on a full disk, or a loss that is not finite.
+    """
+    _check(params)
     chosen = params.experiment
     narrowed = f"compression == {chosen.compression!r}" if chosen.compression else ""
     both = " and ".join(f"({part})" for part in (where, narrowed) if part)
@@ -105,7 +157,7 @@ def run(
             edges = {_edge(params, unit.variant) for unit in pending}
             for name, pool in pools.items():
                 _keep(pool, name, edges, folder, params.train.workers)
-            _train(pending, folder, split, params, done)
+            _train(pending, folder, split, params, device, done)
         figures = [figure for unit in units for figure in files.read_rows(done[unit], Figure)]
         for path in folder.glob("*"):
             path.unlink()
@@ -114,11 +166,21 @@ def run(
     return figures
 
 
-def _train(units: Sequence[Unit], folder: Path, split: str, params: Params, done: dict[Unit, Path]) -> None:
-    count = params.experiment.workers or len(os.sched_getaffinity(0))
+def _train(
+    units: Sequence[Unit],
+    folder: Path,
+    split: str,
+    params: Params,
+    device: torch.device,
+    done: dict[Unit, Path],
+) -> None:
+    one_a_core = len(os.sched_getaffinity(0)) if device.type == "cpu" else 1
+    count = params.experiment.workers or one_a_core
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(count, mp_context=spawn, initializer=_start_worker) as pool:
-        waiting: list[Future] = [pool.submit(_run, unit, folder, split, params, done[unit]) for unit in units]
+        waiting: list[Future] = [
+            pool.submit(_run, unit, folder, split, params, device, done[unit]) for unit in units
+        ]
         try:
             for task in tqdm(as_completed(waiting), "units", total=len(waiting)):
                 task.result()
@@ -129,22 +191,17 @@ def _train(units: Sequence[Unit], folder: Path, split: str, params: Params, done
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m training.experiment",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--shards", action="append", required=True, metavar="FOLDER", help="repeats")
-    parser.add_argument("--where", default="", metavar="EXPR", help="filter on index.parquet's columns")
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    parser = make_parser("experiment", _DESCRIPTION, _EPILOG)
+    add_shards(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="figures and tables")
     parser.add_argument("--on", choices=("val", "test"), default="val", help="who is judged (default: val)")
     parser.add_argument("--only", nargs="+", choices=SETTINGS, default=SETTINGS, help="settings to run")
-    parser.add_argument("--params", type=Path, metavar="FILE", help="parameters (default: ./params.yaml)")
+    add_device(parser)
     arguments = parser.parse_args(argv)
     params = read_params(arguments.params)
-    run(arguments.shards, arguments.on, arguments.only, params, arguments.out, arguments.where)
-    print(f"see {arguments.out / 'tables.md'}", file=sys.stdout)
+    device = devices.choose(arguments.device)
+    run(arguments.shards, arguments.on, arguments.only, params, arguments.out, arguments.where, device)
+    print(f"see {arguments.out / 'tables.md'}")
     return program.WHOLE
 
 

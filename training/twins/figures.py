@@ -2,15 +2,15 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
-from typing import Self
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from sklearn.metrics import roc_auc_score
 
 from training.evaluation.localisation import localise
-from training.evaluation.predict import Predictions
+from training.evaluation.predict import predict
 from training.lae.model import LAE
 from training.twins.memory import Images
 
@@ -26,21 +26,16 @@ class Judged:
       clean: reals and fakes of all methods, without an artefact.
       marked: reals and seen fakes with it; None where there is none.
       seen: the method that was trained on.
-      people: targets.
+      device: where to compute.
     """
 
     clean: Images
     marked: Images | None
     seen: str
-    people: tuple[str, ...]
-
-    @classmethod
-    def of(cls, clean: Images, marked: Images | None, seen: str) -> Self:
-        """Of images at the input's size."""
-        return cls(clean, marked, seen, tuple(sorted(set(clean.column("target")))))
+    device: torch.device
 
 
-def judge(panel: Judged, model: LAE, predict: Callable[..., Predictions]) -> Iterator[tuple[str, str, float]]:
+def judge(panel: Judged, model: LAE) -> Iterator[tuple[str, str, float]]:
     """Figures of a model: identity ("" is everybody), name and value.
 
     auc_M, accuracy_M: of method M's fakes against reals, without an artefact; M is also "seen" and "unseen"
@@ -51,7 +46,7 @@ def judge(panel: Judged, model: LAE, predict: Callable[..., Predictions]) -> Ite
     accuracy_marked: balanced accuracy where fakes carry the artefact and reals do not, as in training.
     outside_M, iou_M: of the attention maps of fakes without an artefact (`training.evaluation.localisation`).
     """
-    clean = predict(model, panel.clean.batches(), "cpu", maps=True)
+    clean = predict(model, panel.clean.batches(), panel.device, maps=True)
     assert clean.maps is not None
     method, target = panel.clean.column("method"), panel.clean.column("target")
     real = method == "real"
@@ -60,8 +55,8 @@ def judge(panel: Judged, model: LAE, predict: Callable[..., Predictions]) -> Ite
     mask = panel.clean.mask.numpy()
     mask = np.where(panel.clean.known.numpy()[:, None, None], mask, 0)
     places = localise(clean.maps, mask, clean.called_fake, _THRESHOLD)
-    marked = None if panel.marked is None else predict(model, panel.marked.batches(), "cpu")
-    for identity in ("", *panel.people):
+    marked = None if panel.marked is None else predict(model, panel.marked.batches(), panel.device)
+    for identity in ("", *sorted(set(target))):
         own = np.ones(len(target), bool) if not identity else target == identity
         for name, group in groups.items():
             yield identity, f"auc_{name}", _auc(clean.score[own & real], clean.score[own & group])

@@ -58,11 +58,19 @@ class Images:
         )
 
     def centre(self, size: int) -> Self:
-        """The middle of them, (N, 3, size, size)."""
-        first = (self.image.shape[-1] - size) // 2
+        """The middle of them, (N, 3, size, size); `landmarks` and `size` of their records follow."""
+        edge = self.image.shape[-1]
+        first = (edge - size) // 2
         part = slice(first, first + size)
+        scale = self.table["size"].to_numpy() / edge
+        landmarks = np.array(self.table["landmarks"].to_pylist()) - (first * scale)[:, None, None]
+        moved = {"landmarks": pa.array(landmarks.tolist()), "size": pa.array(size * scale)}
+        table = self.table
+        for name, column in moved.items():
+            table = table.set_column(table.column_names.index(name), name, column)
         return dataclasses.replace(
             self,
+            table=table,
             image=self.image[..., part, part].contiguous(),
             mask=self.mask[..., part, part].contiguous(),
         )
@@ -89,13 +97,12 @@ def load(pool: Pool, edge: int, workers: int) -> Images:
     Raises:
       UsageError: if a shard cannot be read.
     """
-    parts = list(evaluation_batches(pool, edge, 64, workers))
-    order = torch.argsort(torch.cat([part.rows for part in parts]))
-
-    def gather(name: str) -> Tensor:
-        return torch.cat([getattr(part, name) for part in parts])[order]
-
-    return Images(pool.table, gather("image"), gather("mask"), gather("known"))
+    image = torch.empty((len(pool), 3, edge, edge), dtype=torch.uint8)
+    mask = torch.empty((len(pool), edge, edge), dtype=torch.uint8)
+    known = torch.empty(len(pool), dtype=torch.bool)
+    for part in evaluation_batches(pool, edge, 64, workers):
+        image[part.rows], mask[part.rows], known[part.rows] = part.image, part.mask, part.known
+    return Images(pool.table, image, mask, known)
 
 
 def write_table(path: Path, table: pa.Table) -> None:
@@ -127,6 +134,7 @@ class MemoryBatches:
         seed: int,
         annotated: Rows | None = None,
         labelled: int = 0,
+        flip: float = 0.5,
     ):
         """Prepare.
 
@@ -138,9 +146,10 @@ class MemoryBatches:
           seed: of what is drawn.
           annotated: rows of annotated fakes.
           labelled: how many of each batch's fakes are drawn from them.
+          flip: share of images that are mirrored.
         """
         self.steps = steps
-        self._images, self._size, self._batch, self._seed = images, size, batch, seed
+        self._images, self._size, self._batch, self._seed, self._flip = images, size, batch, seed, flip
         fake = images.fake
         self._reals, self._fakes = np.flatnonzero(~fake), np.flatnonzero(fake)
         self._annotated = np.zeros(0, np.int64) if annotated is None else annotated
@@ -171,7 +180,7 @@ class MemoryBatches:
         tops, lefts = (places[:, :2].T * room).astype(int)
         span = torch.arange(self._size)
         down = torch.from_numpy(tops)[:, None, None] + span[None, :, None]
-        flipped = torch.from_numpy(places[:, 2] < 0.5)[:, None]
+        flipped = torch.from_numpy(places[:, 2] < self._flip)[:, None]
         across = torch.from_numpy(lefts)[:, None] + torch.where(flipped, span.flip(0), span)
         across = across[:, None, :]
         each = torch.arange(len(rows))[:, None, None]

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
-from schemas.experiment import Arm, Setting
+from schemas.experiment import Arm, Setting, Variant
 from schemas.params_training import ExperimentParams
 
 SETTINGS: tuple[Setting, ...] = ("shortcut", "plain", "budgets", "variants")
@@ -24,7 +24,7 @@ class Unit:
     setting: Setting
     artefact: str
     seen: str
-    variant: str
+    variant: Variant
     seed: int
     arms: tuple[Arm, ...]
     budgets: tuple[float, ...]
@@ -44,7 +44,7 @@ def plan_units(params: ExperimentParams, methods: Sequence[str], settings: Seque
     variants: of training on that method without an artefact, with masks and without.
     """
     first, most, less = params.seen, params.budgets[-1:], params.budgets[:-1]
-    parts: dict[Setting, list[tuple[str, str, str, tuple[Arm, ...], tuple[float, ...]]]] = {
+    parts: dict[Setting, list[tuple[str, str, Variant, tuple[Arm, ...], tuple[float, ...]]]] = {
         "shortcut": [(artefact, first, "base", params.arms, most) for artefact in params.artefacts],
         "plain": [("", method, "base", _FEW, most) for method in methods],
         "budgets": [(artefact, first, "base", _STRATEGIES, less) for artefact in params.artefacts[:1]],

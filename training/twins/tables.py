@@ -84,7 +84,11 @@ def paired(figures: pd.DataFrame, arm: str, control: str, figure: str, resamples
 def write_tables(out: Path, figures: Sequence[Figure], split: str, params: ExperimentParams) -> None:
     """Write tables.md, tables.json and the plots of some figures."""
     frame = pd.DataFrame([to_row(figure) for figure in figures])
-    parts, kept = [f"Judged on {split}: {_people(frame)} people, {params.seeds} seeds.\n"], list[dict]()
+    said = (
+        f"Judged on {split}: {_people(frame)} people, {params.seeds} seeds. Figures are over all images, ± "
+        "the standard deviation over seeds; differences are means over people, each counted once.\n"
+    )
+    parts, kept = [said], list[dict]()
     whole = frame[frame.setting != "budgets"]
     for key, group in whole.groupby(_GROUP, sort=False):
         names = dict(zip(_GROUP, map(str, key), strict=True))

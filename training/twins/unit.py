@@ -10,11 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from schemas.experiment import Arm, Figure
+from schemas.errors import UsageError
+from schemas.experiment import Arm, Figure, Variant
 from schemas.params_training import ExperimentParams, LossParams, StageParams, TrainParams
+from schemas.request import Strategy
 from training.asking.evidence import gather_evidence, read_landmarks
 from training.asking.selection import Asked, Budget, choose, face_region, measure
-from training.evaluation.predict import predict
+from training.devices import CPU, Process
 from training.fitting.loop import fit
 from training.lae import losses
 from training.lae.build import make_model
@@ -26,7 +28,7 @@ from training.twins.plan import Unit
 
 Rows = npt.NDArray[np.int64]
 
-_STRATEGY = {
+_STRATEGY: dict[Arm, Strategy] = {
     "random": "random",
     "fake-half": "random",
     "paper": "random",
@@ -40,15 +42,11 @@ _STRATEGY = {
 _BAND = 0.04
 
 
-def vary(train: TrainParams, variant: str) -> TrainParams:
-    """Parameters of a variant; the reconstruction is left out but where the variant is that.
-
-    Raises:
-      KeyError: for a variant that is not known.
-    """
+def vary(train: TrainParams, variant: Variant) -> TrainParams:
+    """Parameters of a variant; the reconstruction is left out but where the variant is that."""
     loss = dataclasses.replace(train.loss, pixel=0.0, perceptual=0.0)
     base = dataclasses.replace(train, loss=loss, keep="last")
-    changes: dict[str, dict] = {
+    changes: dict[Variant, dict] = {
         "base": {},
         "narrow": {},
         "boundary": {},
@@ -60,7 +58,12 @@ def vary(train: TrainParams, variant: str) -> TrainParams:
 
 
 def run_unit(
-    unit: Unit, train: Images, judged: Images, params: TrainParams, lengths: ExperimentParams
+    unit: Unit,
+    train: Images,
+    judged: Images,
+    params: TrainParams,
+    lengths: ExperimentParams,
+    process: Process = CPU,
 ) -> list[Figure]:
     """Train a unit's models and judge them.
 
@@ -70,31 +73,85 @@ def run_unit(
       judged: images of other people, as large, of all methods.
       params: `vary` makes the variant's.
       lengths: steps of the stages.
+      process: where to compute.
 
     Returns:
       Figures of every arm and budget, over everybody and for each person.
     """
     params = dataclasses.replace(vary(params, unit.variant), seed=unit.seed)
-    params = dataclasses.replace(
-        params, stage1=_once(params.stage1), stage2=_once(params.stage2), keep="last"
-    )
-    images = _mark(_seen(train, unit), unit)
-    first = fit(make_model(params), _batches(images, params, lengths.steps1, unit.seed), params, 1).model
-    panel = Judged.of(judged.centre(params.size), _marked(judged, unit, params.size), unit.seen)
+    params = dataclasses.replace(params, stage1=_once(params.stage1), stage2=_once(params.stage2))
+    twins = _Twins(unit, _mark(_seen(train, unit), unit), params, lengths, process)
+    first = twins.first()
+    panel = Judged(judged.centre(params.size), _marked(judged, unit, params.size), unit.seen, process.device)
+    shared = {name: getattr(unit, name) for name in ("setting", "artefact", "seen", "variant", "seed")}
     found: list[Figure] = []
-    for arm, budget, rows in _choices(unit, first, images, params):
-        model = _second(copy.deepcopy(first), images, rows, arm, params, lengths.steps2, unit)
-        row: dict[str, Any] = {
-            **{name: getattr(unit, name) for name in ("setting", "artefact", "seen", "variant", "seed")},
-            "arm": arm,
-            "budget": budget,
-            "masks": len(rows),
-        }
+    for arm, budget, rows in twins.choices(first):
+        model = twins.second(copy.deepcopy(first), rows, arm)
+        row: dict[str, Any] = {**shared, "arm": arm, "budget": budget, "masks": len(rows)}
         found += [
             Figure(**row, identity=identity, figure=name, value=value)
-            for identity, name, value in judge(panel, model, predict)
+            for identity, name, value in judge(panel, model)
         ]
     return found
+
+
+@dataclasses.dataclass(frozen=True)
+class _Twins:
+    """What the models of a unit share."""
+
+    unit: Unit
+    images: Images
+    params: TrainParams
+    lengths: ExperimentParams
+    process: Process
+
+    def first(self) -> LAE:
+        """The first stage, of all arms."""
+        batches = self._batches(self.images, self.lengths.steps1, self.unit.seed)
+        return fit(make_model(self.params), batches, self.params, 1, process=self.process).model
+
+    def choices(self, model: LAE) -> Iterator[tuple[Arm, float, Rows]]:
+        """Which fakes each arm has masks of, at each budget.
+
+        Raises:
+          UsageError: if none of those chosen has a mask that is known.
+        """
+        known, keys = self.images.known.numpy(), self.images.table["key"].to_pylist()
+        seen = self.images.centre(self.params.size)
+        evidence = gather_evidence(model, seen.table, seen.batches(), self.process.device)
+        for arm in self.unit.arms:
+            for budget in self.unit.budgets:
+                if arm == "all":
+                    rows = np.flatnonzero(self.images.fake)
+                else:
+                    score = measure(_STRATEGY[arm], evidence, self.images.fake, keys, self.unit.seed)
+                    count = Budget(len(self.images), budget, 0).allowed
+                    rows = choose(self.images.table, score, Asked(), count, 1)
+                if not known[rows].any():
+                    raise UsageError(
+                        f"{self.unit.name}: {budget:.1%} of {len(self.images)} training images is "
+                        f"{len(rows)} fakes by {arm}, and none of them has a mask that is known; raise "
+                        "experiment.budgets, or take shards with masks"
+                    )
+                yield arm, budget, rows[known[rows]]
+
+    def second(self, model: LAE, rows: Rows, arm: Arm) -> LAE:
+        """The second stage of an arm; the twin without masks sees the same batches as `random`."""
+        masks = _drawn(self.images.mask, rows, arm, self.unit.variant)
+        images = dataclasses.replace(self.images, mask=masks)
+        prior = None
+        if arm != "none":
+            grid = self.params.size >> model.config.halvings
+            prior = losses.face_prior(images.take(rows).centre(self.params.size).mask, grid)
+        params = dataclasses.replace(self.params, loss=_weights(self.params.loss, arm))
+        batches = self._batches(images, self.lengths.steps2, self.unit.seed + 1000, rows)
+        return fit(model, batches, params, 2, prior=prior, process=self.process).model
+
+    def _batches(self, images: Images, steps: int, seed: int, rows: Rows | None = None) -> MemoryBatches:
+        params = self.params
+        return MemoryBatches(
+            images, params.size, params.batch, steps, seed, rows, params.labelled, params.flip
+        )
 
 
 def _once(stage: StageParams) -> StageParams:
@@ -146,42 +203,6 @@ def _marked(images: Images, unit: Unit, size: int) -> Images | None:
     method = images.column("method")
     part = images.take(np.flatnonzero((method == "real") | (method == unit.seen)))
     return dataclasses.replace(part, image=_planted(part, unit.artefact, 1)).centre(size)
-
-
-def _batches(
-    images: Images, params: TrainParams, steps: int, seed: int, rows: Rows | None = None
-) -> MemoryBatches:
-    return MemoryBatches(images, params.size, params.batch, steps, seed, rows, params.labelled)
-
-
-def _choices(
-    unit: Unit, model: LAE, images: Images, params: TrainParams
-) -> Iterator[tuple[Arm, float, Rows]]:
-    """Which fakes each arm has masks of; of those chosen, whose mask is known."""
-    known = images.known.numpy()
-    evidence = gather_evidence(model, images.table, images.centre(params.size).batches(), "cpu")
-    keys = images.table["key"].to_pylist()
-    for arm in unit.arms:
-        for budget in unit.budgets:
-            if arm == "all":
-                rows = np.flatnonzero(images.fake)
-            else:
-                score = measure(_STRATEGY[arm], evidence, images.fake, keys, unit.seed)  # type: ignore[arg-type]
-                rows = choose(images.table, score, Asked(), Budget(len(images), budget, 0).allowed, 1)
-            yield arm, budget, rows[known[rows]]
-
-
-def _second(
-    model: LAE, images: Images, rows: Rows, arm: Arm, params: TrainParams, steps: int, unit: Unit
-) -> LAE:
-    """The second stage of an arm; the twin without masks sees the same batches as `random`."""
-    images = dataclasses.replace(images, mask=_drawn(images.mask, rows, arm, unit.variant))
-    prior = None
-    if arm != "none":
-        masks = images.take(rows).centre(params.size).mask
-        prior = losses.face_prior(masks, params.size >> model.config.halvings)
-    params = dataclasses.replace(params, loss=_weights(params.loss, arm))
-    return fit(model, _batches(images, params, steps, unit.seed + 1000, rows), params, 2, prior=prior).model
 
 
 def _weights(loss: LossParams, arm: Arm) -> LossParams:
