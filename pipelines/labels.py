@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipelines.annotation import label_studio_export
 from pipelines.annotation.drop import open_drop
-from pipelines.annotation.ingest import ANNOTATIONS, LABELS, Ingested, ingest
+from pipelines.annotation.ingest import ANNOTATIONS, DRAWN, LABELS, MASKS, Ingested, ingest
 from pipelines.annotation.label_studio import LabelStudio
 from pipelines.annotation.label_studio_client import connect
 from pipelines.annotation.oracle import open_oracle
@@ -15,10 +15,12 @@ from pipelines.annotation.question import Requests, read_requests
 from pipelines.annotation.source import Source
 from schemas import files, program
 from schemas.errors import UsageError
+from schemas.label import Label
 from schemas.params_file import read_params
+from schemas.params_training import LabelParams
 
 # To be raised when the same input gives other labels.
-VERSION = 1
+VERSION = 2
 
 _DESCRIPTION = """
 Take the answers to label requests, check each, and write what trains.
@@ -61,13 +63,60 @@ def open_source(
     if annotators is not None and (kind != "label-studio" or annotators < 1):
         raise UsageError(f"--annotators {annotators}: at least 1, and for a Label Studio server alone")
     if kind == "oracle":
-        folders = [Path(place) for place in places]
+        folders = [_path(place, kind) for place in places]
         return open_oracle(folders, requests), folders
     if kind == "folder":
-        return open_drop(Path(places[0]), requests), [Path(places[0])]
+        folder = _path(places[0], kind)
+        return open_drop(folder, requests), [folder]
     if places[0].startswith(("http://", "https://")):
         return LabelStudio(connect(places[0].rstrip("/")), requests, annotators), []
-    return label_studio_export.open_export(Path(places[0]), requests), []
+    return label_studio_export.open_export(_path(places[0], kind), requests), []
+
+
+def _path(place: str, kind: str) -> Path:
+    # A shell leaves ~ alone where it does not begin a word.
+    try:
+        return Path(place).expanduser()
+    except RuntimeError:
+        raise UsageError(f"--from {kind}:{place}: there is no such user; write the path in full") from None
+
+
+def _check_params(params: LabelParams) -> None:
+    for name, value in (("agreement", params.agreement), ("outside", params.outside)):
+        if not 0 <= value <= 1:
+            raise UsageError(
+                f"labels.{name} is {value:g}; it is a share, 0 to 1 (0.6 for 60%): correct the parameters"
+            )
+
+
+def _check_out(out: Path, folders: Sequence[Path], requests: Requests, source: Source) -> None:
+    """Refuse a folder where somebody's work would be overwritten."""
+    for folder in (requests.folder, *folders):
+        if out.resolve().is_relative_to(folder.resolve()):
+            raise UsageError(f"--out {out}: inside {folder}, which is read; give another folder")
+        for name in (DRAWN, MASKS):
+            if folder.resolve().is_relative_to((out / name).resolve()):
+                raise UsageError(
+                    f"--out {out}: {folder}, which is read, lies in its {name}/, which is written; give "
+                    "another folder"
+                )
+    # Every mask of ours is made of something drawn.
+    if any((out / MASKS).glob("*.png")) and not (out / DRAWN).exists():
+        raise UsageError(f"--out {out}: its {MASKS}/ is not of this stage; give another folder")
+    export = out / label_studio_export.NAME
+    if export.exists() and not isinstance(source, LabelStudio | label_studio_export.Export):
+        raise UsageError(f"{export}: answers of people are kept there; give another --out")
+    table = out / LABELS
+    before: list[Label] = files.read_rows(table, Label) if table.exists() else []
+    others = {label.source for label in before if label.annotations} - {source.by}
+    if others:
+        raise UsageError(
+            f"{table}: holds labels of source {others.pop()!r}, these are {source.by!r}; give another --out"
+        )
+    if before and not any(label.request_id in requests.by_id for label in before):
+        raise UsageError(
+            f"{table}: holds labels of other requests than {requests.folder}; give another --out"
+        )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -105,14 +154,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     arguments = parser.parse_args(argv)
     params = read_params(arguments.params).labels
+    _check_params(params)
     requests = read_requests(arguments.requests)
     source, folders = open_source(arguments.given, requests, arguments.annotators)
-    for folder in (requests.folder, *folders):
-        if arguments.out.resolve().is_relative_to(folder.resolve()):
-            raise UsageError(f"--out {arguments.out}: inside {folder}, which is read; give another folder")
-    export = arguments.out / label_studio_export.NAME
-    if export.exists() and not isinstance(source, LabelStudio | label_studio_export.Export):
-        raise UsageError(f"{export}: answers of people are kept there; give another --out")
+    _check_out(arguments.out, folders, requests, source)
     with files.exclusive(arguments.out):
         files.remove_parts(arguments.out)
         found = ingest(source.answers(arguments.out), requests, source.by, arguments.out, params)
@@ -136,12 +181,25 @@ def _say(found: Ingested, source: Source, out: Path) -> None:
             f"  {reason}: {count}, such as request {example.request_id} by {example.annotator}: "
             f"{example.detail}"
         )
-    untouched = sum(row.origin == "prediction" and row.status == "accepted" for row in found.annotations)
-    if untouched:
-        print(f"  {untouched} accepted answers are the model's proposal, untouched")
+    _say_proposals(found, out / label_studio_export.NAME)
     print(f"see {out / LABELS} and {out / ANNOTATIONS}")
     for note in source.notes(states["waiting"]):
         print(note)
+
+
+def _say_proposals(found: Ingested, export: Path) -> None:
+    if not export.exists():
+        return
+    shown = label_studio_export.proposals(label_studio_export.read_export(export))
+    counted = [row for row in found.annotations if row.status == "accepted" and row.request_id in shown]
+    counts = Counter(shown[row.request_id] for row in counted)
+    if not counts:
+        return
+    untouched = sum(row.origin == "prediction" for row in counted)
+    print(
+        f"  the model's proposal was shown to {counts['shown']} accepted answers ({untouched} are it, "
+        f"untouched), hidden from {counts['hidden']}, empty for {counts['empty']}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Answers to label requests, one by one (`Annotation`), and what trains (`Label`)."""
+"""Answers to label requests, one by one (`Annotation`), and what became of each request (`Label`)."""
 
 from typing import Literal
 
@@ -62,19 +62,22 @@ class Annotation:
 
 @record
 class Label:
-    """What became of one request; a row of `labels.parquet`. Only `state` "labelled" trains.
+    """What became of one request; a row of `labels.parquet`.
+
+    Only masks of `state` "labelled" and `verdict` "forged" train.
 
     Attributes:
       request_id, round, key, crop_sha256, dataset, clip: as in `LabelRequest`.
       source: "oracle" (a mask of the shards) or "human"; never mixed up.
-      state: "labelled", "skipped" (unusable), "rejected" (bad answers only), "disputed" (annotators disagree)
-        or "waiting" (no answer yet).
+      state: "labelled", "skipped" (unusable), "rejected" (bad answers only), "disputed" (no mask has
+        more than half of the annotators behind it) or "waiting" (no answer yet).
       verdict: the consensus.
       mask: PNG of the consensus, 0 or 255, relative to the file's folder; "" where there is none.
       area: share of the crop that is masked, 0 to 1.
       annotations: accepted answers.
       annotators: who gave them.
-      agreement: smallest pairwise intersection over union of their masks, 0 to 1; None for fewer than two.
+      agreement: smallest pairwise intersection over union of their masks, 0 to 1; None for fewer than two. It
+        decides between two; of three or more, more than half decide.
       reason: why it is not labelled.
       detail: the reason in words.
     """

@@ -65,6 +65,7 @@ class TrainParams:
       shuffle: encoded samples that wait in each worker's shuffle buffer.
       crop: share of the edge that a random crop leaves out, at most.
       flip: share of images that are mirrored.
+      pairs: each fake of a batch goes with the real of the same frame.
       weight_decay: Adam's.
       keep: the epoch that is kept: "best" (by `best_by`) or "last".
       best_by: figure on the validation split: "accuracy" (balanced) or "auc".
@@ -85,6 +86,7 @@ class TrainParams:
     shuffle: int = 2000
     crop: float = 0.11
     flip: float = 0.5
+    pairs: bool = False
     weight_decay: float = 0.0
     keep: Literal["best", "last"] = "best"
     best_by: Literal["accuracy", "auc"] = "auc"
@@ -116,7 +118,7 @@ class LabelParams:
     """How answers become labels.
 
     Attributes:
-      agreement: least pairwise intersection over union of several annotators' masks, 0 to 1.
+      agreement: intersection over union from which two masks agree, 0 to 1.
       outside: most of a mask's area that may lie outside the face, 0 to 1.
     """
 

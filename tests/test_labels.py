@@ -218,6 +218,8 @@ def test_bad_files_are_rows(asked, drop, tmp_path, name):
     assert made[rows[1].request_id].state == "labelled"
 
 
+BLACK = np.dstack([np.zeros((SIZE, SIZE, 3), np.uint8), WHITE])
+BAD["black on transparency"] = png(BLACK), "no_verdict", "paint white"
 ALPHA = np.dstack([np.full((SIZE, SIZE, 3), 255, np.uint8), WHITE])
 GOOD = {
     "grey": WHITE,
@@ -237,6 +239,16 @@ def test_pngs_of_all_kinds_are_masks(asked, drop, tmp_path, name):
     assert (read_mask(tmp_path / "out", made[rows[0].request_id].mask) == wanted).all()
 
 
+@pytest.mark.parametrize("alpha", [0, 255])
+def test_all_black_is_authentic_in_whatever_kind_of_png(asked, drop, tmp_path, alpha):
+    folder, rows = asked
+    blank = np.zeros((SIZE, SIZE, 4), np.uint8)
+    blank[..., 3] = alpha
+    (drop / f"{rows[0].request_id}.png").write_bytes(png(blank))
+    made, _ = run(folder, f"folder:{drop}", tmp_path / "out")
+    assert (made[rows[0].request_id].state, made[rows[0].request_id].verdict) == ("labelled", "authentic")
+
+
 def test_palette_and_one_bit_pngs(asked, drop, tmp_path):
     from PIL import Image
 
@@ -248,6 +260,29 @@ def test_palette_and_one_bit_pngs(asked, drop, tmp_path):
     made, _ = run(folder, f"folder:{drop}", tmp_path / "out")
     for row in rows[:3]:
         assert (read_mask(tmp_path / "out", made[row.request_id].mask) == disc()).all()
+
+
+@pytest.mark.parametrize("name", ["ID.xcf", "ID.psd", "ID.jpg", "ID.png~", "ID"])
+@pytest.mark.parametrize("annotator", ["", "anna"])
+def test_a_project_file_beside_its_mask_is_no_answer(asked, drop, tmp_path, name, annotator):
+    folder, rows = asked
+    for row in rows:
+        paint(drop / annotator / f"{row.request_id}.png", disc())
+        (drop / annotator / name.replace("ID", row.request_id)).write_bytes(b"gimp xcf v011")
+    made, annotations = run(folder, f"folder:{drop}", tmp_path / "out")
+    assert [label.state for label in made.values()] == ["labelled"] * 4
+    assert [row.status for row in annotations] == ["accepted"] * 4
+
+
+def test_a_bad_file_in_the_subfolder_of_the_same_name_does_not_win(asked, drop, tmp_path):
+    folder, rows = asked
+    for row in rows:
+        paint(drop / f"{row.request_id}.png", disc())
+        (drop / "folder").mkdir(exist_ok=True)
+        (drop / "folder" / f"{row.request_id}.png").write_bytes(b"x")
+    made, annotations = run(folder, f"folder:{drop}", tmp_path / "out")
+    assert [label.state for label in made.values()] == ["labelled"] * 4
+    assert Counter(row.status for row in annotations) == {"accepted": 4, "superseded": 4}
 
 
 def test_strange_files_are_rows(asked, drop, tmp_path):
@@ -309,7 +344,8 @@ def refused(*argv):
         ("oracle", "give one kind of"),
         ("oracle:", "give one kind of"),
         ("mail:x", "give one kind of"),
-        ("oracle:{tmp}/no", "no such folder"),
+        ("oracle:{tmp}/no", "--from oracle:{tmp}/no: no such folder"),
+        ("folder:~nobody-of-this-name/x", "there is no such user"),
         ("oracle:{tmp}", "holds no finished shards"),
         ("folder:{tmp}/no", "no such folder"),
         ("label-studio:{tmp}/no.json", "cannot be read"),
@@ -318,7 +354,25 @@ def refused(*argv):
 )
 def test_bad_sources_are_refused(asked, tmp_path, source, says):
     said = refused("--requests", asked[0], "--from", source.format(tmp=tmp_path), "--out", tmp_path / "out")
-    assert says in said
+    assert says.format(tmp=tmp_path) in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_home_is_found_in_sources(asked, drop, tmp_path, monkeypatch):
+    folder, rows = asked
+    monkeypatch.setenv("HOME", str(tmp_path))
+    paint(drop / f"{rows[0].request_id}.png", disc())
+    made, _ = run(folder, "folder:~/drop", tmp_path / "out")
+    assert made[rows[0].request_id].state == "labelled"
+
+
+@pytest.mark.parametrize("given", ["agreement: 60", "outside: 50", "agreement: -0.1", "outside: .nan"])
+def test_what_is_no_share_is_refused(asked, drop, tmp_path, given):
+    (params := tmp_path / "params.yaml").write_text(f"labels: {{{given}}}\n")
+    given_flags = "--requests", asked[0], "--from", f"folder:{drop}", "--out", tmp_path / "out"
+    said = refused(*given_flags, "--params", params)
+    assert f"labels.{given.partition(':')[0]} is" in said
+    assert "0 to 1" in said
     assert not (tmp_path / "out").exists()
 
 
@@ -347,6 +401,63 @@ def test_the_output_is_not_put_into_what_is_read(asked, drop, tmp_path, shards):
     given = "--requests", asked[0], "--from", f"folder:{drop}", "--out"
     for out in (asked[0], asked[0] / "labels", drop / "labels", drop):
         assert "inside" in refused(*given, out)
+
+
+@pytest.mark.parametrize("inside", ["masks", "annotations", "masks/anna"])
+def test_drawings_in_the_output_are_not_written_over(asked, tmp_path, inside):
+    folder, rows = asked
+    work, drawn = tmp_path / "work", tmp_path / "work" / inside
+    paint(drawn / f"{rows[0].request_id}.png", disc())
+    paint(drawn / f"{uuid.uuid4()}.png", disc())
+    before = contents(work)
+    said = refused("--requests", folder, "--from", f"folder:{drawn}", "--out", work)
+    assert f"{drawn}, which is read, lies in its" in said
+    assert contents(work) == before
+
+
+def test_a_drop_beside_the_masks_is_left_alone(asked, tmp_path):
+    folder, rows = asked
+    paint(tmp_path / "out" / "drop" / f"{rows[0].request_id}.png", disc())
+    for _ in range(2):
+        made, _ = run(folder, f"folder:{tmp_path / 'out' / 'drop'}", tmp_path / "out")
+        assert made[rows[0].request_id].state == "labelled"
+        for place in ("masks", "annotations"):
+            paint(tmp_path / "out" / place / "mine.png", disc())
+            paint(tmp_path / "out" / place / f"{uuid.uuid4()}.png", disc())  # left by a run that was killed
+    run(folder, f"folder:{tmp_path / 'out' / 'drop'}", tmp_path / "out")
+    for place in ("masks", "annotations"):
+        names = {path.name for path in (tmp_path / "out" / place).iterdir()}
+        assert len(names) == 2
+        assert "mine.png" in names
+
+
+def test_masks_of_others_are_not_written_over(asked, drop, tmp_path):
+    folder, rows = asked
+    paint(drop / f"{rows[0].request_id}.png", disc())
+    paint(tmp_path / "out" / "masks" / f"{rows[0].request_id}.png", disc(4))
+    before = contents(tmp_path / "out")
+    said = refused("--requests", folder, "--from", f"folder:{drop}", "--out", tmp_path / "out")
+    assert "not of this stage" in said
+    assert contents(tmp_path / "out") == before
+
+
+def test_labels_of_another_source_or_of_other_requests_are_not_replaced(tmp_path, shards, drop):
+    folder, out = tmp_path / "requests", tmp_path / "out"
+    rows = requests_of(folder, shards, lambda row: row["mask_kind"] == "difference")
+    size = rows[0].size
+    person = "--requests", folder, "--from", f"folder:{drop}", "--out"
+    oracle = "--requests", folder, "--from", f"oracle:{shards}", "--out"
+    run(folder, f"folder:{drop}", out)  # nobody has answered: nothing would be lost
+    run(folder, f"oracle:{shards}", out)
+    assert "holds labels of source 'oracle', these are 'human'; give another --out" in refused(*person, out)
+    paint(drop / f"{rows[0].request_id}.png", np.zeros((size, size)))
+    run(folder, f"folder:{drop}", tmp_path / "people")
+    before = contents(tmp_path / "people")
+    assert "holds labels of source 'human'" in refused(*oracle, tmp_path / "people")
+    make_requests(tmp_path / "others")
+    given = "--requests", tmp_path / "others", "--from", f"folder:{drop}", "--out", tmp_path / "people"
+    assert "labels of other requests" in refused(*given)
+    assert contents(tmp_path / "people") == before
 
 
 @pytest.mark.parametrize(
@@ -381,7 +492,7 @@ def test_as_a_program(asked, drop, tmp_path):
     root = Path(__file__).parents[1]
     done = subprocess.run([*command, "--from", "oracle:no"], capture_output=True, text=True, cwd=root)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: --shards no: no such folder")
+    assert done.stderr.startswith("error: --from oracle:no: no such folder")
     done = subprocess.run([*command, "--from", f"folder:{drop}"], capture_output=True, text=True, cwd=root)
     assert (done.returncode, done.stderr) == (0, "")
     assert len(read_rows(tmp_path / "out" / "labels.parquet", Label)) == 4

@@ -55,6 +55,9 @@ def save(path, tasks):
 FORGED = [choice("forged"), region(disc())]
 CUT = region(disc())
 CUT = {**CUT, "value": {**CUT["value"], "rle": CUT["value"]["rle"][:-9]}}
+PNG = cv2.imencode(".png", np.zeros((SIZE, SIZE, 4), np.uint8))[1].tobytes()
+HUGE = PNG[:16] + b"\0\0\x4e\x20\0\0\x4e\x20" + PNG[24:]  # 20,000 by 20,000: OpenCV would take its room
+BOMB = f"data:image/png;base64,{base64.b64encode(HUGE).decode()}"
 ANSWERS = {
     "no list": ("x", "unreadable", "no list of results"),
     "no results": ([], "no_verdict", "choose"),
@@ -84,12 +87,53 @@ ANSWERS = {
         "unreadable",
         "",
     ),
+    "png bomb": (
+        [choice("forged"), region(disc(), type="bitmasklabels", value={"imageDataURL": BOMB})],
+        "unreadable",
+        "not RGBA of 64x64",
+    ),
     "endless": (
         [choice("forged"), region(disc(), value={"rle": [1e400]})],
         "unreadable",
         "else than numbers",
     ),
 }
+
+
+def test_a_png_is_not_decoded_before_its_size_is_known(asked, tmp_path, monkeypatch):
+    folder, rows = asked
+    results = [choice("forged"), region(disc(), type="bitmasklabels", value={"imageDataURL": BOMB})]
+    decode, seen = cv2.imdecode, []
+    monkeypatch.setattr(cv2, "imdecode", lambda data, flags: seen.append(bytes(data)) or decode(data, flags))
+    run(
+        folder,
+        save(
+            tmp_path / "export.json",
+            [task(rows[0].request_id, answered(results)), task(rows[1].request_id, answered(FORGED))],
+        ),
+        tmp_path / "out",
+    )
+    assert seen
+    assert not any(data.startswith(PNG[:16] + b"\0\0\x4e\x20") for data in seen)
+
+
+def test_the_summary_counts_proposals(asked, tmp_path, capsys):
+    folder, rows = asked
+    untouched = [choice("forged"), region(disc(), origin="prediction")]
+    drawn = [choice("forged"), region(disc(), origin="manual")]
+    tasks = [
+        task(rows[0].request_id, answered(untouched)),
+        task(rows[1].request_id, answered(drawn)),
+        task(rows[2].request_id, answered(drawn)),
+        task(rows[3].request_id, answered([choice("forged")])),
+    ]
+    run(folder, save(tmp_path / "export.json", tasks), tmp_path / "plain")
+    assert "proposal" not in capsys.readouterr().out
+    for one, shown in zip(tasks, ("shown", "shown", "hidden", "shown"), strict=True):
+        one["data"]["proposal_shown"] = shown
+    run(folder, save(tmp_path / "export.json", tasks), tmp_path / "out")
+    said = "shown to 2 accepted answers (1 are it, untouched), hidden from 1, empty for 0"
+    assert said in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ANSWERS)

@@ -183,6 +183,14 @@ def test_times_are_compared_as_times():
     ] == ("superseded")
 
 
+@pytest.mark.parametrize("updated", ["", "2026-01-01T00:00:00Z"])
+def test_of_answers_at_one_time_an_accepted_one_counts(updated):
+    bad = row(9, updated=updated, status="rejected", reason="unreadable")
+    for rows in ([row(1, updated=updated), bad], [bad, row(1, updated=updated)]):
+        assert statuses(*rows) == {"1": "accepted", "9": "superseded"}
+    assert statuses(row(1), row(2)) == {"1": "superseded", "2": "accepted"}
+
+
 def test_answers_of_others_and_unknown_requests_are_left_alone():
     found = statuses(
         row(1),
@@ -229,7 +237,15 @@ AUTHENTIC, UNUSABLE = Vote("authentic", NONE), Vote("unusable", NONE)
         ([forged(), forged(1)], "labelled", "forged", ""),
         ([forged(), forged(12)], "disputed", "forged", "low_agreement"),
         ([forged(), AUTHENTIC], "disputed", "none", "low_agreement"),
-        ([forged(), forged(), AUTHENTIC], "disputed", "forged", "low_agreement"),
+        ([forged(), forged(), AUTHENTIC], "labelled", "forged", ""),
+        ([forged(), forged(1), AUTHENTIC], "labelled", "forged", ""),
+        ([forged(), forged(5), AUTHENTIC], "disputed", "forged", "low_agreement"),
+        ([forged(), AUTHENTIC, AUTHENTIC], "labelled", "authentic", ""),
+        ([forged(), forged(), AUTHENTIC, AUTHENTIC], "disputed", "none", "low_agreement"),
+        ([forged(), forged(1), forged(12)], "labelled", "forged", ""),
+        ([forged(), forged(12), forged(0, 12)], "disputed", "forged", "low_agreement"),
+        ([forged(), forged(1), forged(12), forged(0, 12)], "disputed", "forged", "low_agreement"),
+        ([forged(), forged(1), forged(2), AUTHENTIC, AUTHENTIC], "labelled", "forged", ""),
         ([UNUSABLE], "skipped", "unusable", "unusable"),
         ([forged(), UNUSABLE], "disputed", "none", "low_agreement"),
         ([forged(), forged(1), UNUSABLE], "labelled", "forged", ""),
@@ -249,6 +265,18 @@ def test_a_pixel_is_forged_where_more_than_half_say_so():
     three = settle([forged(-2), forged(), forged(2)], [], 0.5)
     assert (three.mask == (disc(-2).astype(int) + disc() + disc(2) >= 2)).all()
     assert three.agreement == agreement([disc(-2), disc(2)])
+
+
+def test_a_third_person_settles_what_two_dispute():
+    apart = [forged(), forged(12)]
+    assert settle(apart, [], 0.6).state == "disputed"
+    settled = settle([*apart, forged(1)], [], 0.6)
+    assert (settled.state, settled.verdict) == ("labelled", "forged")
+    assert settled.agreement == agreement([disc(), disc(12)]) < 0.6
+    near = [forged(), forged(5)]  # each agrees with what both drew, but not with the other
+    assert agreement([disc(), disc(5)]) < 0.6 < agreement([disc(), disc() & disc(5)])
+    for votes in (near, [*near, AUTHENTIC], [*near, AUTHENTIC, AUTHENTIC]):
+        assert settle(votes, [], 0.6).state == "disputed"
 
 
 def test_a_majority_labels_where_no_agreement_is_asked_for():

@@ -228,7 +228,7 @@ def test_two_rounds_of_training_with_label_studio_between_them(server, tmp_path,
             project.answer(row.request_id, choice("forged"), region(drawn[row.key]))
         made, _ = run(requests, f"label-studio:{server.url}", labels)
         assert [made[row.request_id].state for row in rows] == ["labelled"] * 3 + ["waiting"]
-        given = ["--init", str(before), "--labels", str(labels), "--out", str(after)]
+        given = ["--init", str(before), "--labels", str(labels), "--out", str(after), "--exceed-budget"]
         assert train.main([*common, *given]) == 0
         record = json.loads((after / "run.json").read_bytes())
         assert (record["round"], record["stage"]) == (number, 2)

@@ -1,3 +1,4 @@
+import errno
 import signal
 import subprocess
 import sys
@@ -102,6 +103,13 @@ def test_two_runs_into_one_folder_are_refused(tmp_path):
     assert second.returncode != 0
     assert "another run is writing here" in second.stderr
     assert list(tmp_path.iterdir()) == []
+    with files.exclusive(tmp_path):
+        pass
+
+
+def test_what_blocks_inside_a_held_folder_is_not_another_run(tmp_path):
+    with pytest.raises(BlockingIOError, match="a pipe is full"), files.exclusive(tmp_path):
+        raise BlockingIOError(errno.EAGAIN, "a pipe is full")
     with files.exclusive(tmp_path):
         pass
 

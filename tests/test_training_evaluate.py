@@ -24,24 +24,29 @@ from training.evaluate import main
 from training.evaluation import page
 from training.evaluation.figures import by_clip, detection, located
 from training.evaluation.pictures import OUTLINE, TILE, pick, strip
+from training.evaluation.run import run_model
 from training.fitting.run_folder import write_model
 from training.lae.model import LAE, ModelConfig
 
 TRAIN = TrainParams(size=64, width=4, latent=8, workers=0)
 METHODS = ("Deepfakes", "FaceSwap", "NeuralTextures")
-CORPUS = Corpus(groups=12, methods=METHODS, compressions=("c23", "c40"), frames=2, failed=0, unknown=0.3)
+CORPUS = Corpus(groups=20, methods=METHODS, compressions=("c23", "c40"), frames=2, failed=0, unknown=0.3)
 PARAMS = "train: {workers: 0}\nevaluate: {resamples: 60, gallery: 8}\n"
 SEEN = "method in ('real', 'Deepfakes')"
 TINY = cv2.imencode(".png", np.zeros((2, 2), np.uint8))[1].tobytes()
 
 
-def make_run(folder, shards, seed=0, where=SEEN, nan=False, **changes):
+def make_run(folder, shards, seed=0, nan=False, dead=False, methods=("Deepfakes",), record=None, **changes):
     torch.manual_seed(seed)
     train = dataclasses.replace(TRAIN, seed=seed, **changes)
     lae = LAE(ModelConfig(train.size, train.width, train.latent, train.residual))
     if nan:
         with torch.no_grad():
             lae.encoder[0][0].weight.fill_(float("nan"))
+    if dead:
+        with torch.no_grad():
+            for parameter in lae.encoder.parameters():
+                parameter.zero_()
     folder.mkdir(parents=True)
     run = Run(
         schema_version=SCHEMA_VERSION,
@@ -50,7 +55,7 @@ def make_run(folder, shards, seed=0, where=SEEN, nan=False, **changes):
         settings="d" * 64,
         init="",
         shards=(str(shards),),
-        where=where,
+        where=SEEN,
         train=train,
         images=48,
         requested=0,
@@ -59,7 +64,10 @@ def make_run(folder, shards, seed=0, where=SEEN, nan=False, **changes):
         best_epoch=1,
         model_sha256=write_model(folder, lae),
         validation={},
+        methods=methods,
+        sources=(),
     )
+    run = dataclasses.replace(run, **record or {})
     write_json(folder / "run.json", to_row(run))
     return folder
 
@@ -114,6 +122,9 @@ def test_every_image_of_the_split_has_a_prediction(made, out):
     assert sorted(said.key) == sorted(index[index.split == "test"].key)
     assert (said.score == said.fake - said.real).all()
     assert (said.split == "test").all()
+    names = ["key", "group", "track", "frame"]
+    both = said[names].merge(index[names], on=names)
+    assert len(both) == len(said)
 
 
 def test_figures_are_those_of_the_predictions(out):
@@ -133,7 +144,7 @@ def test_figures_are_those_of_the_predictions(out):
     assert metrics["brier"] == pytest.approx((weight * (expit(said.score.astype(float)) - fake) ** 2).sum())
 
 
-def test_seen_methods_are_those_of_the_runs_training_samples(out):
+def test_seen_methods_are_those_of_the_run(out):
     assert read(out / "evaluation.json")["seen"] == ["Deepfakes"]
     said = pd.read_parquet(out / "predictions.parquet")
     for kind, methods in (("seen", ["Deepfakes"]), ("unseen", ["FaceSwap", "NeuralTextures"])):
@@ -148,7 +159,7 @@ def test_intervals_hold_their_figures(out):
         for name, figure in part(out, level, "all")["figures"].items():
             assert figure["low"] <= figure["value"] <= figure["high"], name
             assert figure["group_low"] <= figure["group_high"], name
-            assert figure["reason"] == ""
+            assert figure["reason"] == figure["group_reason"] == ""
 
 
 def test_unknown_masks_are_counted_and_left_out(made, out):
@@ -201,7 +212,11 @@ def test_again_gives_the_same_bytes(made, out, tmp_path):
 
 def test_it_says_what_it_found(made, tmp_path, capsys):
     assert made.evaluate(tmp_path / "out") == 0
-    said = capsys.readouterr().out
+    said, progress = capsys.readouterr()
+    assert progress == "", "a bar in a log"
+    title, first, *_ = said.splitlines()
+    assert title.endswith("95% interval of the AUC over source groups")
+    assert first.endswith(range_of(read(tmp_path / "out/metrics.json"), "auc_group"))
     assert re.search(r"^Deepfakes seen +0\.\d{3}", said, re.MULTILINE)
     assert re.search(r"^FaceSwap unseen +0\.\d{3}", said, re.MULTILINE)
     assert f"see {tmp_path / 'out/evaluation.html'}" in said
@@ -230,29 +245,114 @@ def test_a_part_without_fakes_is_not_measured(made, tmp_path):
         assert {(f["value"], f["reason"]) for f in found["figures"].values()} == {(None, "no fakes")}
 
 
-def test_one_clip_of_a_class_has_no_interval(made, tmp_path):
+def test_few_units_of_a_class_have_no_interval(made, tmp_path):
     index = pd.read_parquet(made.shards / "index.parquet")
     clip = index[(index.split == "test") & (index.method == "FaceSwap")]["clip"].iloc[0]
     assert made.evaluate(tmp_path / "out", "--where", f"label == 'real' or clip == '{clip}'") == 0
     figure = part(tmp_path / "out", "frame", "method", "FaceSwap")["figures"]["auc"]
     assert figure["value"] is not None
-    assert figure["low"] is None
-    assert "fewer than 2 clips" in figure["reason"]
+    assert (figure["low"], figure["reason"]) == (None, "1 clip: too few for an interval")
+    assert (figure["group_low"], figure["group_reason"]) == (None, "1 group: too few for an interval")
 
 
-def test_unknown_training_shards_do_not_stop_it(made, tmp_path):
-    run = make_run(tmp_path / "r", tmp_path / "gone")
+def test_four_groups_of_many_clips_have_an_interval_over_clips_only(made, tmp_path, capsys):
+    index = pd.read_parquet(made.shards / "index.parquet")
+    groups = sorted(set(index[index.split == "test"].group))[:4]
+    assert made.evaluate(tmp_path / "out", "--where", f"group in {groups}") == 0
+    few = "4 groups: too few for an interval"
+    figure = part(tmp_path / "out", "frame", "all")["figures"]["auc"]
+    assert figure["low"] <= figure["value"] <= figure["high"]
+    assert (figure["group_low"], figure["group_reason"]) == (None, few)
+    metrics = read(tmp_path / "out/metrics.json")
+    assert metrics["auc_low"] is not None
+    assert metrics["auc_group_low"] is None
+    assert few in capsys.readouterr().out
+    html = (tmp_path / "out/evaluation.html").read_text("utf-8")
+    assert few in html[html.index('class="tiles"') : html.index("</dl>")]
+
+
+def test_headlines_have_the_interval_over_groups(out):
+    metrics = read(out / "metrics.json")
+    wide, narrow = (range_of(metrics, f"auc{kind}") for kind in ("_group", ""))
+    assert wide != narrow
+    html = (out / "evaluation.html").read_text("utf-8")
+    tiles = html[html.index('class="tiles"') : html.index("</dl>")]
+    assert wide in tiles
+    assert narrow not in tiles
+    for kind in ("", "_seen", "_unseen"):
+        assert metrics[f"auc{kind}_group_low"] < metrics[f"auc{kind}_group_high"]
+
+
+def range_of(metrics, name):
+    return f"{metrics[f'{name}_low']:.3f} to {metrics[f'{name}_high']:.3f}"
+
+
+def test_a_model_without_attention_is_no_perfect_one(made, tmp_path, capsys):
+    """Its attention is 0 everywhere: it is counted, and as bad as attention without a clue."""
+    assert made.evaluate(tmp_path / "out", run=make_run(tmp_path / "r", made.shards, dead=True)) == 0
+    found = part(tmp_path / "out", "mask", "all")
+    assert found["blank"] == found["fake"] > 0
+    figures = {name: figure["value"] for name, figure in found["figures"].items()}
+    assert figures["outside"] == pytest.approx(1 - figures["area"])
+    assert figures["pointing"] == pytest.approx(figures["area"])
+    assert read(tmp_path / "out/metrics.json")["maps_blank"] == found["fake"]
+    assert f"{found['blank']:,} of them have no attention" in capsys.readouterr().out
+    row = re.search(
+        r"all fakes</th>(.*?)</tr>",
+        (tmp_path / "out/evaluation.html").read_text("utf-8").split('id="localisation"')[1],
+        re.DOTALL,
+    )
+    assert re.findall(r">([\d,]+)</td>", row[1])[2] == f"{found['blank']:,}"
+
+
+def test_the_runs_record_says_what_it_has_seen(made, tmp_path):
+    """Its shards may be gone, and its filter says nothing of the run that it started from."""
+    run = make_run(tmp_path / "r", tmp_path / "gone", methods=("Deepfakes", "FaceSwap"))
     assert made.evaluate(tmp_path / "out", run=run) == 0
-    found = read(tmp_path / "out/evaluation.json")
-    assert found["seen"] is None
-    assert "gone" in found["seen_reason"]
-    assert not any(p["kind"] in ("seen", "unseen") for p in found["parts"])
-    assert "is not known" in (tmp_path / "out/evaluation.html").read_text("utf-8")
+    assert read(tmp_path / "out/evaluation.json")["seen"] == ["Deepfakes", "FaceSwap"]
+    html = (tmp_path / "out/evaluation.html").read_text("utf-8")
+    assert "the runs it started from: Deepfakes, FaceSwap." in html
+    assert "masks by" not in html
+
+
+def test_the_page_says_whose_masks_it_was_trained_on(made, tmp_path):
+    run = make_run(tmp_path / "r", made.shards, record={"labelled": 3, "sources": ("human", "oracle")})
+    assert made.evaluate(tmp_path / "out", run=run) == 0
+    assert "3 with a mask, masks by people and oracle." in (tmp_path / "out/evaluation.html").read_text(
+        "utf-8"
+    )
+    assert read(tmp_path / "out/evaluation.json")["run"]["sources"] == ["human", "oracle"]
+
+
+@pytest.mark.parametrize("place", ["shards", "run"])
+def test_it_does_not_write_into_what_it_reads(made, tmp_path, place):
+    shards, run = tmp_path / "shards", tmp_path / "run"
+    shards.symlink_to(made.shards)
+    run.symlink_to(made.run)
+    before = sorted(made.root.rglob("*"))
+    with pytest.raises(UsageError, match="another stage's"):
+        made.evaluate({"shards": made.shards, "run": made.run}[place] / "eval", shards=shards, run=run)
+    assert sorted(made.root.rglob("*")) == before
+
+
+def test_it_does_not_write_into_a_run_of_another_seed(made, tmp_path):
+    other = make_run(tmp_path / "r1", made.shards, 1)
+    with pytest.raises(UsageError, match="another stage's"):
+        made.evaluate(other, "--also", other)
 
 
 def test_runs_of_other_seeds_give_a_spread(made, out, tmp_path):
     other = make_run(tmp_path / "r1", made.shards, 1)
-    assert made.evaluate(tmp_path / "out", "--also", other) == 0
+    kept = []
+
+    def watched(*arguments):
+        found = run_model(*arguments)
+        kept.append(found.maps is not None)
+        return found
+
+    with mock.patch("training.evaluate.run_model", watched):
+        assert made.evaluate(tmp_path / "out", "--also", other) == 0
+    assert kept == [True, False]
     assert made.evaluate(tmp_path / "alone", run=other) == 0
     alone = [read(folder / "metrics.json")["auc"] for folder in (out, tmp_path / "alone")]
     seeds = read(tmp_path / "out/evaluation.json")["seeds"]
@@ -270,6 +370,22 @@ def test_runs_of_other_seeds_give_a_spread(made, out, tmp_path):
 def test_runs_that_differ_in_more_than_the_seed_are_refused(made, tmp_path, seed, changes, said):
     other = make_run(tmp_path / "r", made.shards, seed, **changes)
     with pytest.raises(UsageError, match=said):
+        made.evaluate(tmp_path / "out", "--also", other)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"images": 47},
+        {"requested": 1},
+        {"labelled": 1},
+        {"methods": ("FaceSwap",)},
+        {"sources": ("human",)},
+    ],
+)
+def test_runs_of_other_data_are_no_runs_of_other_seeds(made, tmp_path, record):
+    other = make_run(tmp_path / "r", made.shards, 1, record=record)
+    with pytest.raises(UsageError, match=f"differs from .* in {next(iter(record))};"):
         made.evaluate(tmp_path / "out", "--also", other)
 
 
@@ -348,14 +464,15 @@ def frames(rows):
     table["is_fake"] = table.method != "real"
     table = table.assign(label=table.is_fake.map({True: "fake", False: "real"}), dataset="d", split="test")
     table = table.assign(track=0, frame=range(len(table)), compression="c23", real=0.0, fake=table.score)
-    return table.assign(known=True, iou=0.5, pixel_auc=0.5, pointing=1.0, outside=0.5, iinc=0.2, area=0.1)
+    table = table.assign(known=True, iou=0.5, pixel_auc=0.5, pointing=1.0, outside=0.5, iinc=0.2, area=0.1)
+    return table.assign(blank=0.0)
 
 
 def test_a_clip_scores_the_mean_of_its_frames():
     table = frames([("g", "a", "real", -3), ("g", "a", "real", 1), ("g", "b", "X", 1), ("g", "b", "X", 2)])
     clips = by_clip(table)
     assert clips.score.tolist() == [-1, 1.5]
-    found = {p.level: p for p in detection(table, None, EvaluateParams(resamples=5)) if p.kind == "all"}
+    found = {p.level: p for p in detection(table, (), EvaluateParams(resamples=5)) if p.kind == "all"}
     assert found["frame"].figures["accuracy"].value == 0.75
     assert found["clip"].figures["accuracy"].value == 1
     assert (found["clip"].real, found["clip"].fake) == (1, 1)
@@ -370,7 +487,7 @@ def test_tracks_of_a_clip_are_clips_of_their_own():
 def test_localisation_of_no_known_mask():
     table = frames([("g", "a", "X", 1), ("g", "b", "real", 1)])
     table["known"] = False
-    found = located(table, None, EvaluateParams(resamples=5))
+    found = located(table, (), EvaluateParams(resamples=5))
     every = {(p.kind, p.unknown): p for p in found}
     assert every["all", 1].figures["iou"].reason == "no known masks"
     assert every["real", 1].figures["iinc"].value is None

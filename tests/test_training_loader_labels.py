@@ -10,6 +10,7 @@ from schemas.label import Label
 from tests.shards_factory import Corpus, edit_tar, make_shards
 from tests.test_training_loader import AUGMENTED, PLAIN, rows_of, same
 from training.data import TrainingLoader, evaluation_batches
+from training.fitting.run_folder import gather_labels
 from training.loading.labels import read_labels
 from training.loading.pool import read_pool
 
@@ -142,6 +143,27 @@ def test_a_label_that_is_taken_back_later_does_not_train(pool, tmp_path, changes
     assert set(labels.rows(pool)) == set(rows[1:])
     assert labels.replaced == 1
     assert "1 masks gave way to later answers" in labels.describe()
+
+
+def test_an_answer_that_is_taken_back_leaves_that_of_another_request(pool, tmp_path):
+    row = fakes(pool, 4)[:1]
+    one, _ = make_labels(tmp_path / "one", pool, row, request_id="z", round=1)
+    two, _ = make_labels(tmp_path / "two", pool, row, request_id="a", round=2, source="oracle")
+    back, _ = make_labels(tmp_path / "back", pool, row, request_id="z", round=1, state="disputed", mask="")
+    labels = read_labels([two, one, back], pool)
+    assert labels.rows(pool)[row[0]].parent == two / "masks"
+    assert labels.sources == ("oracle",)
+
+
+def test_the_order_of_folders_decides_within_a_request_alone(pool, tmp_path):
+    row = fakes(pool, 4)[:1]
+    late, _ = make_labels(tmp_path / "late", pool, row, request_id="a", round=2)
+    early, _ = make_labels(tmp_path / "early", pool, row, lambda _: draw(3), request_id="z", round=1)
+    for folders in ([early, late], [late, early]):
+        labels = read_labels(folders, pool)
+        assert labels.rows(pool)[row[0]].parent == late / "masks"
+        assert (labels.replaced, labels.sources) == (1, ("human",))
+    assert gather_labels([early, late]).digest == gather_labels([late, early]).digest
 
 
 def test_what_does_not_join_is_counted(shards, pool, tmp_path):

@@ -28,13 +28,15 @@ def test_attention_that_is_the_region():
         "outside": 0,
         "iinc": 0,
         "area": 0.25,
+        "blank": 0,
     }
 
 
 def test_attention_everywhere_but_there():
     """Region a quarter, prediction the rest: U is everything, I nothing; IINC is 2 / (3 - 1)."""
     found = figures(1 - square() / 255, square())
-    assert found == {"iou": 0, "pixel_auc": 0, "pointing": 0, "outside": 1, "iinc": 1, "area": 0.25}
+    figure = {"iou": 0, "pixel_auc": 0, "pointing": 0, "outside": 1, "iinc": 1}
+    assert found == figure | {"area": 0.25, "blank": 0}
 
 
 def test_half_of_the_region():
@@ -52,15 +54,47 @@ def test_the_same_attention_everywhere_has_no_clue():
     found = figures(np.full((1, 8, 8), 0.7), square())
     assert found["pixel_auc"] == 0.5
     assert found["outside"] == pytest.approx(1 - found["area"])
-    assert found["iou"] == found["area"]
+    assert found["iou"] == found["pointing"] == found["area"]
+    assert found["blank"] == 0
 
 
-def test_no_attention_at_all():
-    found = figures(np.zeros((1, 8, 8)), square())
-    assert found["iou"] == found["pointing"] == 0
+def test_no_attention_at_all_is_attention_without_a_clue():
+    """It is counted, not left out: a model whose attention died is no perfect one."""
+    found = figures(np.zeros((1, 8, 8)), square(size=8, low=1, high=6))
+    assert found["iou"] == 0
     assert found["pixel_auc"] == 0.5
-    assert np.isnan(found["outside"])
+    assert found["pointing"] == found["area"] == 25 / 64
+    assert found["outside"] == 1 - 25 / 64
+    assert found["blank"] == 1
+
+
+def test_no_attention_at_all_in_the_iinc():
+    found = figures(np.zeros((1, 8, 8)), square())
     assert found["iinc"] == pytest.approx(1 / (3 - 0.25))
+
+
+@pytest.mark.parametrize("where", [slice(0, 16), slice(24, 40)])
+def test_noise_points_at_a_region_as_often_as_it_is_large(where):
+    """At the border as in the middle; the maximum of the enlarged map is at the border too often."""
+    attention = np.random.default_rng(0).random((4000, 8, 8)).astype(np.float16)
+    mask = np.zeros((4000, 64, 64), np.uint8)
+    mask[:, where] = 255
+    found = localise(attention, mask, np.ones(4000, bool), 0.5)
+    assert found["pointing"].mean() == pytest.approx(found["area"].mean(), abs=0.03)
+
+
+def test_pointing_looks_at_the_middle_of_the_highest_cell():
+    attention, mask = np.zeros((1, 4, 4)), np.zeros((1, 16, 16), np.uint8)
+    attention[0, 1, 2] = 1
+    mask[0, 6, 10] = 255
+    assert figures(attention, mask)["pointing"] == 1
+    assert figures(attention.transpose(0, 2, 1), mask)["pointing"] == 0
+
+
+def test_pointing_of_cells_that_are_equally_high_is_their_share():
+    attention = np.zeros((1, 8, 8))
+    attention[0, [0, 3, 4], [0, 3, 4]] = 2
+    assert figures(attention, square())["pointing"] == pytest.approx(2 / 3)
 
 
 def test_the_scale_of_attention_does_not_matter():

@@ -18,6 +18,7 @@ from training.lae.model import LAE
 
 PRIOR = torch.ones(16, 16)
 PRIOR[:, :4] = 0
+REALS, FAKES = torch.arange(8).split(4)  # of make_batch
 
 
 @pytest.fixture(autouse=True)
@@ -141,15 +142,21 @@ def test_history_holds_the_mean_of_each_loss_that_applied():
     model = make_model(TINY)
     batch = make_batch(seed=0)
     activity, _ = make_model(TINY).train()(batch.image)
-    first = measure(
-        activity, None, batch.image, batch.fake, batch.mask, batch.labelled, TINY.loss, PRIOR, None
-    )
+    first = measure(activity, None, batch.image, batch.fake, batch.mask, FAKES, REALS, TINY.loss, PRIOR, None)
     done = fit(model, Memory(steps=1), changed(stage2=StageParams(epochs=1)), 2, prior=PRIOR)
     wanted = {name: getattr(first, name).item() for name in ("latent", "attention", "outside")}
     wanted["total"] = wanted["latent"] + wanted["attention"] + 2 * wanted["outside"]
     assert done.history[0].losses == pytest.approx(wanted, rel=1e-4)
     done = fit(make_model(TINY), Memory(steps=1), TINY, 1)
     assert done.history[0].losses.keys() == {"total", "latent"}
+
+
+def test_batches_without_masks_train_as_if_attention_had_no_weight():
+    params = changed(stage2=StageParams(epochs=1))
+    done = fit(make_model(params), Memory(labelled=False), params, 2, prior=PRIOR)
+    assert done.history[0].losses.keys() == {"total", "latent", "outside"}
+    off = dataclasses.replace(params, loss=dataclasses.replace(params.loss, attention=0.0))
+    assert_same(weights_of(done.model), weights_of(fit(make_model(off), Memory(), off, 2, prior=PRIOR).model))
 
 
 def test_without_a_prior_masks_make_no_difference():
@@ -226,6 +233,10 @@ def test_fp16_is_refused_on_the_cpu():
         ({"stage2": StageParams(epochs=1, last=1.5)}, "train.stage2.last: 1.5; it must be from 0 to 1"),
         ({"weight_decay": -1.0}, "train.weight_decay: -1.0"),
         ({"loss": LossParams(attention=-1.0)}, "train.loss.attention: -1.0; it must be at least 0"),
+        (
+            {"loss": LossParams(perceptual=1.0)},
+            "train.loss.perceptual is 1.0, but train.loss.perceptual_weights names no file; give",
+        ),
         ({"loss": LossParams(latent=0.0, pixel=0.0)}, "train.loss.latent: 0.0; it must be above 0 where"),
     ],
 )
@@ -253,6 +264,10 @@ def test_devices(monkeypatch):
     ]
     with pytest.raises(UsageError, match=r"--device cuda:2: GPU 2 is asked for, and this machine has 2"):
         choose("cuda:2")
+    used = []
+    monkeypatch.setattr(torch.cuda, "set_device", used.append)
+    with open_process("cuda:1") as alone:
+        assert used == [alone.device] == [torch.device("cuda", 1)]
     with open_process("cpu") as alone:
         assert alone == Process(torch.device("cpu"), 0, 1)
     monkeypatch.setenv("WORLD_SIZE", "2")

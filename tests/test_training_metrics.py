@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -230,6 +232,25 @@ def test_predicting_is_in_full_precision():
     with torch.autocast("cpu", torch.bfloat16):
         cast = predict(model(), [batch([0, 1])], "cpu")
     assert (plain.fake == cast.fake).all()
+
+
+@pytest.mark.parametrize("maps", [False, True])
+def test_files_of_loading_processes_are_not_kept_open(maps):
+    """A batch of a loading process is shared memory: each tensor of it is an open file while it is kept."""
+    opened = []
+
+    def batches():
+        for number in range(12):
+            one = batch([number % 8])
+            for tensor in (one.rows, one.image, one.mask):
+                tensor.share_memory_()
+            yield one
+            del one, tensor
+            opened.append(len(list(Path("/proc/self/fd").iterdir())))
+
+    found = predict(model(), batches(), "cpu", maps)
+    assert len(found.rows) == len(opened) == 12
+    assert max(opened[1:]) <= opened[1]
 
 
 def test_nothing_to_predict():

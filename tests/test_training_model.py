@@ -16,6 +16,7 @@ from training.lae.model import LAE, ModelConfig, high_pass, select, split
 
 CONFIG = ModelConfig(64, 4, 8, True)
 ONES = torch.ones(16, 16)
+NONE = torch.tensor([], dtype=torch.int64)
 
 
 @pytest.fixture
@@ -30,11 +31,16 @@ def activity_of(real_map, fake_map):
     return split(torch.cat(halves, 1))
 
 
+def rows_of(batch):
+    """The numbers of the labelled and of the real images."""
+    return batch.labelled.nonzero().flatten(), (batch.fake < 0.5).nonzero().flatten()
+
+
 def gradients(model, batch, prior, weights):
     model.zero_grad()
     activity, decoded = model(batch.image, batch.fake if weights.pixel else None)
     found = losses.measure(
-        activity, decoded, batch.image, batch.fake, batch.mask, batch.labelled, weights, prior, None
+        activity, decoded, batch.image, batch.fake, batch.mask, *rows_of(batch), weights, prior, None
     )
     found.total(weights).backward()
     return found, {name: w.grad.clone() for name, w in model.named_parameters() if w.grad is not None}
@@ -143,7 +149,7 @@ def test_the_attention_gradient_comes_from_annotated_images_alone(model):
     batch.labelled[5] = True
     image = batch.image.float().div(255).requires_grad_()
     activity, _ = model(image)
-    losses.attention_loss(activity, batch.mask, batch.labelled, "bce").backward()
+    losses.attention_loss(activity, batch.mask, rows_of(batch)[0], "bce").backward()
     assert image.grad[5].any()
     assert not image.grad[[0, 1, 2, 3, 4, 6, 7]].any()
 
@@ -180,14 +186,14 @@ def test_attention_by_hand():
     activity = activity_of(torch.zeros_like(found), found)
     mask = torch.zeros(1, 64, 64, dtype=torch.uint8)
     mask[0, :32, :32] = 255
-    chosen = torch.tensor([True])
+    chosen = torch.tensor([0])
     mse = losses.attention_loss(activity, mask, chosen, "mse")
     assert mse.item() == pytest.approx(0.5**2 / 4, rel=1e-5)
     bce = losses.attention_loss(activity, mask, chosen, "bce")
     hit, miss, none = (1 - math.exp(-2)), (1 - math.exp(-1)), 1e-4
     wanted = -(math.log(hit) + math.log(1 - miss) + 2 * math.log(1 - none)) / 4
     assert bce.item() == pytest.approx(wanted, rel=1e-5)
-    assert losses.attention_loss(activity, mask, torch.tensor([False]), "bce") is None
+    assert losses.attention_loss(activity, mask, NONE, "bce") is None
 
 
 def test_a_map_of_nothing_but_zeros_has_a_finite_gradient():
@@ -195,7 +201,7 @@ def test_a_map_of_nothing_but_zeros_has_a_finite_gradient():
     for form in ("mse", "bce"):
         activity = activity_of(torch.zeros(1, 16, 16), found)
         mask = torch.full((1, 64, 64), 255, dtype=torch.uint8)
-        loss = losses.attention_loss(activity, mask, torch.tensor([True]), form)
+        loss = losses.attention_loss(activity, mask, torch.tensor([0]), form)
         (gradient,) = torch.autograd.grad(loss, found)
         assert torch.isfinite(loss)
         assert torch.isfinite(gradient).all()
@@ -215,11 +221,11 @@ def test_outside_by_hand():
     found = torch.tensor([[[3.0, 1.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 9.0]]])
     prior = torch.tensor([[1.0, 0.0], [0.0, 0.0]])
     activity = activity_of(found, torch.ones_like(found))
-    both = losses.outside_loss(activity, torch.tensor([0.0, 0.0]), prior)
+    both = losses.outside_loss(activity, torch.tensor([0, 1]), prior)
     assert both.item() == pytest.approx((1 / 4 + 1) / 2, rel=1e-5)
-    first = losses.outside_loss(activity, torch.tensor([0.0, 1.0]), prior)
+    first = losses.outside_loss(activity, torch.tensor([0]), prior)
     assert first.item() == pytest.approx(1 / 4, rel=1e-5)
-    assert losses.outside_loss(activity, torch.tensor([1.0, 1.0]), prior) is None
+    assert losses.outside_loss(activity, NONE, prior) is None
 
 
 def test_the_residual_of_a_flat_image_is_zero_and_of_a_dot_is_twelve_times_what_stands_out():
@@ -325,7 +331,7 @@ def test_the_perceptual_loss_trains_the_decoder(vgg, model):
         batch.image,
         batch.fake,
         batch.mask,
-        batch.labelled,
+        *rows_of(batch),
         weights,
         None,
         losses.VggDistance(vgg[0]),

@@ -172,6 +172,32 @@ def test_the_same_key_twice_is_refused_unless_the_filter_chooses(shards, tmp_pat
     assert pool.folders == (str(shards), str(other))
 
 
+def move(split):
+    return lambda rows: [{**row, "split": split} for row in rows]
+
+
+def test_a_group_in_two_splits_is_refused_unless_the_filter_chooses(tmp_path):
+    """The same faces in training and in test, where each folder by itself is sound."""
+    one, two = (
+        make_shards(tmp_path / name, Corpus(groups=1, frames=1, methods=(method,), failed=0))
+        for name, method in (("one", "Deepfakes"), ("two", "FaceSwap"))
+    )
+    edit_parquet(two / "index.parquet", move("test"))
+    other = "label == 'fake'"  # The real is in both folders under the same key.
+    for split in ("train", "test", None):
+        with pytest.raises(
+            UsageError,
+            match=rf"1 source groups are in more than one split, such as group \w+ of demo in test \({two}/.*"
+            rf" and train \({one}/.*choose with --where, or make the folders with the same splits",
+        ):
+            read_pool([one, two], other, split)
+        with pytest.raises(UsageError, match=r"samples are there twice, such as demo/.*one/.* and .*two/"):
+            read_pool([one, two], "", split)
+    assert len(read_pool([one, two], f"{other} and method == 'FaceSwap'", "test")) == 2
+    edit_parquet(two / "index.parquet", move("train"))
+    assert len(read_pool([one, two], other, "train")) == 4
+
+
 def test_relative_folders_and_odd_names(shards, monkeypatch, tmp_path):
     monkeypatch.chdir(shards)
     assert list(read_pool(["."]).column("shard")) == list(read_pool([shards]).column("shard"))

@@ -59,6 +59,8 @@ def make_run(folder: Path, shards: Path, labels: list[Label] | None = None, **va
             "images": IMAGES,
             "requested": len(labels or []),
             "labelled": 0,
+            "methods": ("Deepfakes",),
+            "sources": (),
             "epochs": 1,
             "best_epoch": 1,
             "model_sha256": file_sha256(folder / "model.pt"),

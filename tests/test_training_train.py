@@ -30,6 +30,7 @@ from training import train
 from training.fitting import checkpoint, run_folder
 from training.fitting.job import plan_job, start_model
 from training.fitting.loop import Trainer
+from training.loading.pool import read_pool
 
 ROOT = Path(__file__).parents[1]
 ALONE = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -49,7 +50,7 @@ class Site:
 
     def arguments(self, out, *flags, **changes):
         fixed = ("--shards", self.shards, "--params", self.params(**changes), "--out", self.root / out)
-        return [str(part) for part in (*fixed, "--device", "cpu", *flags)]
+        return [str(part) for part in (*fixed, "--device", "cpu", "--exceed-budget", *flags)]
 
     def train(self, out, *flags, **changes):
         assert train.main(self.arguments(out, *flags, **changes)) == 0
@@ -102,6 +103,7 @@ def test_a_run_leaves_its_record_its_model_and_its_curves(done):
     folder = done.root / "r0"
     run = run_folder.read_run(folder)
     assert (run.round, run.stage, run.images, run.requested, run.labelled, run.init) == (0, 1, 24, 0, 0, "")
+    assert (run.methods, run.sources) == (("Deepfakes",), ())
     assert run.shards == (str(done.shards),)
     assert run.train == TINY
     assert (run.epochs, run.validation.keys()) == (2, {"auc", "balanced_accuracy"})
@@ -126,9 +128,10 @@ def test_the_second_stage_goes_on_from_the_first_with_its_labels(done):
     first, second = (run_folder.read_run(done.root / name) for name in ("r0", "r1"))
     assert (second.round, second.stage, second.requested, second.labelled) == (1, 2, 4, 4)
     assert second.init == first.model_sha256
+    assert (second.methods, second.sources) == (("Deepfakes",), ("oracle",))
     rows = list(csv.DictReader((done.root / "r1/curves.csv").open()))
     assert all(float(row["attention"]) > 0 and float(row["outside"]) > 0 for row in rows)
-    job = plan_job([str(done.shards)], "", [done.root / "l1"], done.root / "r0", TINY)
+    job = plan_job([str(done.shards)], "", [done.root / "l1"], done.root / "r0", TINY, exceed=True)
     start = start_model(job).state_dict()
     assert all(torch.equal(value, tensors(done.root / "r0")[name]) for name, value in start.items())
 
@@ -142,7 +145,7 @@ def test_the_same_command_gives_the_same_bytes(done, site):
 
 
 def test_labels_are_carried_from_round_to_round(done, site):
-    more = make_labels(site.root / "l2", done.shards, 2, first=6, round=2)
+    more = make_labels(site.root / "l2", done.shards, 2, first=6, round=2, source="human")
     waiting = make_labels(site.root / "l3", done.shards, 1, first=9, round=2, state="waiting", mask="")
     out = site.train("r2", "--init", done.root / "r1", "--labels", more, waiting)
     run = run_folder.read_run(out)
@@ -160,6 +163,15 @@ def test_labels_are_carried_from_round_to_round(done, site):
     assert kept == drawn
     last = run_folder.read_run(site.train("r3", "--init", out))
     assert (last.round, last.stage, last.requested, last.labelled) == (3, 2, 7, 6)
+    assert run.sources == last.sources == ("human", "oracle")
+
+
+def test_methods_are_those_of_the_runs_before_as_well(done, site):
+    before = shutil.copytree(done.root / "r0", site.root / "r0")
+    record = json.loads((before / "run.json").read_bytes())
+    files.write_json(before / "run.json", {**record, "methods": ["FaceSwap"]})
+    run = run_folder.read_run(site.train("r", "--init", before))
+    assert run.methods == ("Deepfakes", "FaceSwap")
 
 
 def test_an_answer_that_came_later_takes_the_place_of_the_one_before(done, site):
@@ -178,6 +190,33 @@ def test_a_finished_run_is_left_alone(done, site, capsys):
     assert "nothing to do" in capsys.readouterr().out
     del before[out / checkpoint.NAME]
     assert stamps(out) == before
+
+
+def test_a_rerun_that_is_refused_leaves_the_finished_run(done, site):
+    out = shutil.copytree(done.root / "r1", site.root / "r1")
+    labels = make_labels(site.root / "l", done.shards)
+    for path in labels.rglob("*.png"):
+        cv2.imwrite(str(path), np.zeros((64, 64), np.uint8))
+    garbage = site.root / "vgg.pth"
+    garbage.write_bytes(b"hello")
+    perceptual = dataclasses.replace(TINY.loss, perceptual=1.0, perceptual_weights=str(garbage))
+    before = stamps(out)
+    for said, flags, changes in (
+        (r"train\.batch: 7", (), {"batch": 7}),
+        ("not VGG-16 weights", (), {"loss": perceptual}),
+        ("have no region in common", ("--labels", labels), {}),
+    ):
+        with pytest.raises(UsageError, match=said):
+            site.train("r1", "--init", done.root / "r0", *flags, **changes)
+        assert stamps(out) == before
+    site.shards = shutil.copytree(site.shards, site.root / "shards")
+    for split in ("train", "val"):
+        path = min((site.shards / split).glob("*.tar"))
+        path.rename(site.root / "away.tar")
+        with pytest.raises(UsageError, match=rf"{path}: .*--skip-broken"):
+            site.train("r1", seed=9)
+        assert stamps(out) == before
+        (site.root / "away.tar").rename(path)
 
 
 def test_a_run_of_other_parameters_is_replaced(done, site, capsys):
@@ -400,6 +439,18 @@ def test_runs_that_cannot_be_read(done, site):
 def test_folders_that_a_run_may_not_be_written_to(done, site):
     with pytest.raises(UsageError, match=r"--out .*/r0: is also --init"):
         done.train("r0", "--init", done.root / "r0")
+    for flag, folder in (
+        ("--labels", done.root / "l1"),
+        ("--init", done.root / "r0"),
+        ("--shards", done.shards),
+    ):
+        held = shutil.copytree(folder, site.root / flag.strip("-") / "deep/down")
+        if flag == "--shards":
+            site.shards = held
+        flags = () if flag == "--shards" else (flag, held)
+        with pytest.raises(UsageError, match=rf"--out .*: holds {held} of {flag}; give a folder of its own"):
+            train.main([*site.arguments("r", *flags), "--out", str(held.parents[1])])
+        assert [path.name for path in held.parents[1].iterdir()] == ["deep"]
     with pytest.raises(UsageError, match=r"--out .*/shards/r: inside .*/shards, which holds shards only"):
         done.train("shards/r")
     with (
@@ -436,12 +487,59 @@ def test_shards_that_cannot_be_read_end_the_run_or_are_counted(done, site, capsy
     assert int(line.split()[1]) > 0
 
 
+def test_lost_validation_samples_are_counted_and_a_missing_shard_is_said_before_training(site, capsys):
+    site.shards = shutil.copytree(site.shards, site.root / "shards")
+    broken = min((site.shards / "val").glob("*.tar"))
+    broken.rename(site.root / "away.tar")
+    with pytest.raises(UsageError, match=rf"{broken}: .*--skip-broken"):
+        site.train("r")
+    assert "epoch 1" not in capsys.readouterr().out
+    broken.write_bytes((site.root / "away.tar").read_bytes()[:6000])
+    site.train("r", "--skip-broken")
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith(str(broken))]
+    assert 0 < int(line.split()[1]) <= len(read_pool([str(site.shards)], "", "val"))
+
+
+def test_more_requests_than_the_limit_need_a_word(site):
+    """Over all rounds, answered or not; an answer to the same request is no other request."""
+    corpus = Corpus(groups=50, methods=("Deepfakes",), compressions=("c23",), frames=2, failed=0)
+    site.shards = large = make_shards(site.root / "large", corpus)
+    first = make_labels(site.root / "first", large, 3)
+    again = make_labels(site.root / "again", large, 1, state="skipped", mask="")
+    more = make_labels(site.root / "more", large, 1, first=4, round=2, state="waiting", mask="")
+    asked = site.arguments("r", "--labels", first, again, more)
+    asked.remove("--exceed-budget")
+    said = (
+        r"--labels: 4 crops were asked about, with those of --init, answered or not; 0\.03 of 104 training "
+        r"images is 3: give fewer, more shards, or --exceed-budget"
+    )
+    with pytest.raises(UsageError, match=said):
+        train.main(asked)
+    assert len(plan_job([str(large)], "", [first, again], None, TINY).given.rows) == 3
+    assert train.main([*asked, "--exceed-budget"]) == 0
+    assert run_folder.read_run(site.root / "r").requested == 4
+    with pytest.raises(UsageError, match=said):
+        plan_job([str(large)], "", [], site.root / "r", TINY)
+
+
 def test_a_file_that_is_not_ours_stays(site):
     (site.root / "r").mkdir()
-    (site.root / "r/notes.txt").write_text("mine")
-    site.train("r")
+    drawn = make_labels(site.root / "r/labels/r1", site.shards)
+    kept = [
+        site.root / "r" / name
+        for name in ("notes.txt", "labels/masks/mine.png", "requests/.requests.parquet.0.part")
+    ]
+    for path in kept:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine")
+    kept += [path for path in drawn.rglob("*") if path.is_file()]
+    before = {path: path.read_bytes() for path in kept}
+    first = make_labels(site.root / "l", site.shards)
+    site.train("r", "--labels", first)
+    assert len(list((site.root / "r/labels/masks").iterdir())) == 5
     site.train("r", seed=4)
-    assert (site.root / "r/notes.txt").read_text() == "mine"
+    assert {path: path.read_bytes() for path in kept} == before
+    assert [path.name for path in (site.root / "r/labels/masks").iterdir()] == ["mine.png"]
 
 
 def test_help_teaches(capsys):
@@ -476,3 +574,9 @@ def test_two_processes_end_with_the_same_weights(done, site):
     assert ended.stdout.count("epoch 1:") == 1
     alone = tensors(done.root / "r1")
     assert not torch.equal(tensors(site.root / "r")["encoder.0.0.weight"], alone["encoder.0.0.weight"])
+
+
+def test_pairs_can_be_asked_for(done, site):
+    record = json.loads((site.train("pairs", pairs=True) / "run.json").read_bytes())
+    assert record["train"]["pairs"] is True
+    assert record["model_sha256"] != json.loads((done.root / "r0/run.json").read_bytes())["model_sha256"]

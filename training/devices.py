@@ -106,16 +106,16 @@ def open_process(name: str) -> Iterator[Process]:
       UsageError: as `choose`, and if one GPU is named for several processes.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world == 1:
-        yield Process(choose(name))
-        return
-    if ":" in name:
+    if world > 1 and ":" in name:
         raise UsageError(
             f"--device {name}: torchrun started {world} processes, and each takes its own; give cuda"
         )
     device = choose(name, int(os.environ.get("LOCAL_RANK", "0")))
     if device.type == "cuda":
         torch.cuda.set_device(device)
+    if world == 1:
+        yield Process(device)
+        return
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     yield Process(device, distributed.get_rank(), world)
     distributed.destroy_process_group()  # Not after an error: others may still wait for us.

@@ -21,18 +21,18 @@ from training.command import add_device, add_shards, make_parser
 from training.data import Batch, evaluation_batches
 from training.evaluation import report
 from training.evaluation.figures import Part, detection, located
+from training.evaluation.found import Evaluation, SeedKey
 from training.evaluation.intervals import Seeds, over_seeds
 from training.evaluation.metrics import calibrate
 from training.evaluation.pictures import TILE, Picture, draw, pick
-from training.evaluation.report import Evaluation, SeedKey
-from training.evaluation.run import Evaluated, check_seeds, run_model, seen_methods
+from training.evaluation.run import Evaluated, check_seeds, run_model
 from training.fitting.run_folder import load_model, read_run
-from training.loading.pool import Pool, read_pool
+from training.loading.pool import Pool, is_url, read_pool
 
 _BATCH = 64
 
 # To be raised when the same input gives other figures.
-VERSION = 1
+VERSION = 2
 
 _DESCRIPTION = """
 Run a model over the test split of some shards, and write how well it does: one page, figures as JSON,
@@ -43,7 +43,7 @@ plots, and what it said of every image.
                 and dataset
   localisation  whether its attention lies on the forged region, on fakes whose mask is known
   calibration   whether its probabilities can be taken at their word
-  intervals     over clips (bootstrap); with --also, over runs that differ in their seed as well
+  intervals     over source groups and over clips (bootstrap); with --also, over runs of other seeds as well
 """
 
 _EPILOG = """
@@ -86,13 +86,11 @@ class Job:
         workers = self.params.train.workers
         return evaluation_batches(pool, size, _BATCH, workers, skip_broken=self.skip_broken)
 
-    def run(self, folder: Path) -> Evaluated:
-        """What one run's model says of all images."""
+    def run(self, folder: Path, keep: bool) -> Evaluated:
+        """What one run's model says of all images; with `keep`, with its attention maps."""
         model = load_model(folder, self.device)
-        batches = tqdm(
-            self.batches(self.pool, model.config.size), desc=folder.name, unit="batch", dynamic_ncols=True
-        )
-        return run_model(model, self.pool, batches, self.device, self.params.evaluate.threshold)
+        batches = tqdm(self.batches(self.pool, model.config.size), folder.name, unit="batch", disable=None)
+        return run_model(model, self.pool, batches, self.device, self.params.evaluate.threshold, keep)
 
 
 def make_job(arguments: argparse.Namespace) -> Job:
@@ -106,6 +104,7 @@ def make_job(arguments: argparse.Namespace) -> Job:
     folders = (arguments.run, *arguments.also)
     runs = tuple(read_run(folder) for folder in folders)
     check_seeds([(str(folder), run) for folder, run in zip(folders, runs, strict=True)])
+    _check_out(arguments.out, [*map(str, folders), *(name for name in arguments.shards if not is_url(name))])
     device = devices.choose(arguments.device)
     pool = read_pool(arguments.shards, arguments.where, arguments.split)
     if not (pool.column("label") == "fake").any():
@@ -114,6 +113,12 @@ def make_job(arguments: argparse.Namespace) -> Job:
             "reals; widen --where, or name other shards"
         )
     return Job(folders, runs, pool, arguments.split, arguments.where, device, params, arguments.skip_broken)
+
+
+def _check_out(out: Path, folders: Sequence[str]) -> None:
+    for folder in folders:
+        if out.resolve().is_relative_to(Path(folder).resolve()):
+            raise UsageError(f"--out {out}: inside {folder}, which is another stage's; give another folder")
 
 
 def _check(params: EvaluateParams) -> None:
@@ -132,9 +137,11 @@ def _check(params: EvaluateParams) -> None:
 def evaluate(job: Job) -> tuple[Evaluation, dict[str, list[Picture]]]:
     """Run the models, find the figures, draw the pictures of the first."""
     params = job.params.evaluate
-    seen, why = seen_methods(job.runs[0])
-    first, *others = (job.run(folder) for folder in job.folders)
+    seen = frozenset(job.runs[0].methods)
+    first = job.run(job.folders[0], keep=True)
+    others = [job.run(folder, keep=False) for folder in job.folders[1:]]
     frames = first.frames
+    assert first.maps is not None
     found = Evaluation(
         name=job.folders[0].name,
         run=job.runs[0],
@@ -142,8 +149,6 @@ def evaluate(job: Job) -> tuple[Evaluation, dict[str, list[Picture]]]:
         split=job.split,
         where=job.where,
         digest=job.pool.digest,
-        seen=seen,
-        seen_reason=why,
         lost=len(job.pool) - len(frames),
         frames=frames,
         parts=_figures(first, seen, params),
@@ -159,14 +164,14 @@ def evaluate(job: Job) -> tuple[Evaluation, dict[str, list[Picture]]]:
 
 
 def _figures(
-    evaluated: Evaluated, seen: frozenset[str] | None, params: EvaluateParams, intervals: bool = True
+    evaluated: Evaluated, seen: frozenset[str], params: EvaluateParams, intervals: bool = True
 ) -> list[Part]:
     frames = evaluated.frames
     return [*detection(frames, seen, params, intervals), *located(frames, seen, params, intervals)]
 
 
 def _over_seeds(
-    runs: Sequence[Evaluated], seen: frozenset[str] | None, params: EvaluateParams
+    runs: Sequence[Evaluated], seen: frozenset[str], params: EvaluateParams
 ) -> dict[SeedKey, Seeds]:
     """Every figure over all runs."""
     values: dict[SeedKey, list[float]] = {}

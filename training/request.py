@@ -19,16 +19,13 @@ from schemas.request import LabelRequest, Strategy
 from training import command, devices
 from training.asking import writing
 from training.asking.evidence import gather_evidence
-from training.asking.plan import Round, make_requests, plan_round, select
+from training.asking.plan import LIMIT, Round, make_requests, plan_round, select
 from training.asking.selection import Evidence, Floats, Rows, separations
 from training.data import evaluation_batches
 from training.evaluation.predict import Predictions, predict
 from training.fitting.run_folder import load_model
 from training.loading.pool import Pool, is_url
 from training.loading.stream import Skips, locate, read_rows
-
-# The share of the training images above which a person must say that it is meant.
-LIMIT = 0.03
 
 _BATCH = 64
 

@@ -13,6 +13,7 @@ from schemas.convert import to_row
 from schemas.errors import UsageError
 from schemas.params_file import read_params
 from schemas.run import Run
+from training.asking.plan import LIMIT
 from training.command import add_device, add_shards, make_parser
 from training.data import TrainingLoader
 from training.devices import Process, check_precision, open_process
@@ -20,7 +21,7 @@ from training.fitting import checkpoint, run_folder
 from training.fitting.curves import write_curves
 from training.fitting.job import Job, check_out, draw_prior, plan_job, start_model
 from training.fitting.loop import Epoch, Fitted, Trainer
-from training.fitting.validation import make_validate, read_validation
+from training.fitting.validation import Validation, make_validation
 from training.lae.losses import VggDistance
 
 _DESCRIPTION = """
@@ -44,7 +45,8 @@ Several GPUs, train.batch images on each; --out must be on a disk that all proce
 The same on the CPU, where batch normalisation is not shared: add --device cpu.
 
 A rerun of the same command goes on from the last checkpoint, or does nothing where the run is finished. With
-other shards, labels, parameters or number of processes it starts afresh, in place of what is there.
+other shards, labels, parameters or number of processes it starts afresh, in place of what is there, once
+they are accepted.
 On the CPU the same command gives the same weights, with as many threads (OMP_NUM_THREADS).
 Exit codes: 0 whole; 1 stopped (a full disk, a loss that is not finite); 2 bad usage.
 """
@@ -103,16 +105,18 @@ def run_stage(job: Job, out: Path, process: Process, every: float) -> Run | None
     check_precision(process.device, job.params.precision)
     with files.exclusive(out) if process.first else contextlib.nullcontext():
         if process.first:
-            files.remove_parts(out)
+            run_folder.remove_parts(out)
         if _finished(job, out):
             return None
-        state = _find_state(job, out, process)
-        loader = TrainingLoader(
-            job.pool, job.params, job.labels, process.rank, process.world, skip_broken=job.skip_broken
-        )
-        trainer = _make_trainer(job, loader, process)
-        if state is not None:
-            _restore(trainer, state, out / checkpoint.NAME)
+        found = checkpoint.read_checkpoint(out / checkpoint.NAME)
+        where = process.rank, process.world, job.params.pairs, job.skip_broken
+        loader = TrainingLoader(job.pool, job.params, job.labels, *where)
+        validation = make_validation(job.shards, job.where, job.params, process, job.skip_broken)
+        trainer = _make_trainer(job, loader, validation, process)
+        if found is not None and found[0] == job.settings:
+            _restore(trainer, found[1], out / checkpoint.NAME)
+        elif process.first:
+            _clear(out)
         if process.first:
             run_folder.write_labels(out, job.given)
             print(_describe(job, loader, trainer, process), flush=True)
@@ -120,7 +124,8 @@ def run_stage(job: Job, out: Path, process: Process, every: float) -> Run | None
         fitted = trainer.run(watch.on_step, watch.on_epoch, progress=process.first)
         if not process.first:
             return None
-        for shard, count in loader.skipped.items():
+        skipped = loader.skipped | ({} if validation is None else validation.skipped)
+        for shard, count in skipped.items():
             print(f"{shard}: {count:,} samples could not be read and were left out", flush=True)
         return _finish(job, out, fitted)
 
@@ -137,25 +142,20 @@ def _finished(job: Job, out: Path) -> bool:
     return whole
 
 
-def _find_state(job: Job, out: Path, process: Process) -> dict | None:
-    """Where an earlier run of these settings stopped; a run of others is removed."""
-    found = checkpoint.read_checkpoint(out / checkpoint.NAME)
-    if found is not None and found[0] == job.settings:
-        return found[1]
-    if process.first and (found is not None or (out / run_folder.RUN).exists()):
+def _clear(out: Path) -> None:
+    """Remove a run of other settings; to be called once this one is accepted."""
+    if (out / checkpoint.NAME).exists() or (out / run_folder.RUN).exists():
         print(f"{out} holds a run of other shards, labels or parameters: it is replaced", flush=True)
         run_folder.clear(out)
-    return None
 
 
-def _make_trainer(job: Job, loader: TrainingLoader, process: Process) -> Trainer:
+def _make_trainer(
+    job: Job, loader: TrainingLoader, validation: Validation | None, process: Process
+) -> Trainer:
     weights = job.params.loss
     perceptual = (
         VggDistance(Path(weights.perceptual_weights)).to(process.device) if weights.perceptual else None
     )
-    pool, reason = read_validation(job.shards, job.where)
-    if pool is None and process.first:
-        print(f"no validation: {reason}; the last epoch is kept", flush=True)
     model = start_model(job)
     return Trainer(
         model,
@@ -164,7 +164,7 @@ def _make_trainer(job: Job, loader: TrainingLoader, process: Process) -> Trainer
         job.stage,
         prior=None if job.labels is None else draw_prior(job.labels, model, job.params),
         perceptual=perceptual,
-        validate=None if pool is None else make_validate(pool, job.params, process, job.skip_broken),
+        validate=validation,
         process=process,
     )
 
@@ -216,6 +216,8 @@ def _finish(job: Job, out: Path, fitted: Fitted) -> Run:
         images=len(job.pool),
         requested=len(job.given.rows),
         labelled=0 if job.labels is None else len(job.labels),
+        methods=job.methods,
+        sources=() if job.labels is None else job.labels.sources,
         epochs=len(fitted.history),
         best_epoch=fitted.best,
         model_sha256=run_folder.write_model(out, fitted.model),
@@ -239,6 +241,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="FOLDER",
         help="folders of the labels stage, in addition to the labels of --init; repeats",
     )
+    parser.add_argument(
+        "--exceed-budget",
+        action="store_true",
+        help=f"allow that people were asked about more than {LIMIT:g} of the training images",
+    )
     parser.add_argument("--init", type=Path, metavar="RUN", help="folder of the run to start from")
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of this run")
     add_device(parser)
@@ -260,6 +267,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             params,
             arguments.skip_broken,
             process.world,
+            arguments.exceed_budget,
         )
         began = time.monotonic()
         run = run_stage(job, arguments.out, process, 60 * arguments.checkpoint_every)

@@ -153,6 +153,7 @@ def check(answer: Answer, request: LabelRequest | None, outside: float) -> tuple
 def supersede(rows: Iterable[Annotation]) -> list[Annotation]:
     """Leave each annotator one vote a request, the latest, be it right or wrong; the others are superseded.
 
+    Of several at the same time an accepted one counts, then the greatest id.
     Answers to unknown requests are left alone. Of answers with one id, the first is taken.
     """
     unique = {row.annotation_id: row for row in reversed(list(rows))}
@@ -160,7 +161,7 @@ def supersede(rows: Iterable[Annotation]) -> list[Annotation]:
     for row in unique.values():
         if row.status != "superseded" and row.reason != "unknown_request":
             key = row.request_id, row.annotator
-            latest[key] = max(latest.get(key, row), row, key=_time)
+            latest[key] = max(latest.get(key, row), row, key=_rank)
     return [
         row
         if row.reason == "unknown_request"
@@ -176,12 +177,13 @@ def supersede(rows: Iterable[Annotation]) -> list[Annotation]:
     ]
 
 
-def _time(row: Annotation) -> tuple[datetime, str]:
+def _rank(row: Annotation) -> tuple[datetime, bool, str]:
     try:
         time = datetime.fromisoformat(row.updated)
     except ValueError:
         time = datetime.min
-    return time if time.tzinfo else time.replace(tzinfo=UTC), row.annotation_id
+    time = time if time.tzinfo else time.replace(tzinfo=UTC)
+    return time, row.status == "accepted", row.annotation_id
 
 
 def agreement(masks: Sequence[np.ndarray]) -> float | None:
@@ -190,21 +192,27 @@ def agreement(masks: Sequence[np.ndarray]) -> float | None:
     Args:
       masks: (size, size) bool, each.
     """
-    pairs = [(int((a & b).sum()), int((a | b).sum())) for a, b in itertools.combinations(masks, 2)]
-    return min((both / either if either else 1.0 for both, either in pairs), default=None)
+    return min((_overlap(a, b) for a, b in itertools.combinations(masks, 2)), default=None)
+
+
+def _overlap(a: np.ndarray, b: np.ndarray) -> float:
+    either = int((a | b).sum())
+    return int((a & b).sum()) / either if either else 1.0
 
 
 def settle(votes: Sequence[Vote], rejected: Sequence[Annotation], least: float) -> Consensus:
     """What becomes of a request.
 
     More than half of the answers decide whether it is usable, and then whether it is forged; a pixel is
-    forged where more than half say so. Who says authentic has drawn nothing, so "forged" and "authentic"
-    agree by 0.
+    forged where more than half say so. That mask is the consensus, and it stands where more than half agree
+    with it; two who agree with it, and nobody else, must agree with each other, too. So two annotators must
+    agree, and a third can settle what two dispute. Who says authentic has drawn nothing, so "forged" and
+    "authentic" agree by 0.
 
     Args:
       votes: accepted answers, one an annotator.
       rejected: answers that do not count.
-      least: agreement below which it is disputed, 0 to 1.
+      least: intersection over union from which two masks agree, 0 to 1.
     """
     if not votes and not rejected:
         return Consensus("waiting", "none", None, None, "no_answer", "nobody has answered yet")
@@ -219,8 +227,12 @@ def settle(votes: Sequence[Vote], rejected: Sequence[Annotation], least: float) 
     mask = 2 * np.sum([vote.mask for vote in usable], axis=0) > len(usable)
     verdict: Verdict = "forged" if 2 * forged > len(usable) else "authentic"
     tie = 2 * len(usable) == len(votes) or 2 * forged == len(usable)
-    if tie or (agreed is not None and agreed < least) or (verdict == "forged") != bool(mask.any()):
+    backing = [vote.mask for vote in usable if _overlap(vote.mask, mask) >= least]
+    stands = 2 * len(backing) > len(usable) and (len(backing) != 2 or _overlap(*backing) >= least)
+    if tie or not stands or (verdict == "forged") != bool(mask.any()):
         said = "" if agreed is None else f", agreement {agreed:.2f}, labels.agreement is {least:g}"
+        if len(usable) > 2:
+            said += f", {len(backing)} of {len(usable)} masks agree with the consensus"
         return Consensus(
             "disputed", "none" if tie else verdict, None, agreed, "low_agreement", f"{_count(votes)}{said}"
         )

@@ -3,7 +3,6 @@
 import hashlib
 import os
 import stat
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
+from pipelines.annotation.png import png_size
 from pipelines.annotation.question import Requests
 from schemas.errors import UsageError
 from schemas.label import Reason, Verdict
@@ -21,7 +21,6 @@ ANNOTATOR = "folder"
 """Who answered with a PNG that lies in the folder itself."""
 
 _LARGEST = 16 << 20  # bytes
-_PNG = b"\x89PNG\r\n\x1a\n"
 # A mask is black and white: soft edges are grey, and at most this share of the pixels.
 _GREY, _MOST_GREY = (48, 207), 0.2
 
@@ -40,12 +39,18 @@ class Drop:
     by: Literal["oracle", "human"] = "human"
 
     def answers(self, out: Path) -> Iterator[Answer]:
-        """One answer a file, by name; what editors and systems hide (`.name`) is left out."""
+        """One answer a file, by name.
+
+        Left out is what editors and systems hide (`.name`), and what lies beside a PNG of the same name: an
+        editor's project file (`.xcf`, `.psd`), a copy, an export in another format.
+        """
         for folder, subfolders, names in os.walk(self.folder):
             links = [name for name in subfolders if Path(folder, name).is_symlink()]
             subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+            painted = {Path(name).stem for name in names if name.lower().endswith(".png")}
             for name in sorted([*names, *links]):
-                if not name.startswith("."):
+                beside = Path(name).suffix.lower() != ".png" and Path(name).stem in painted
+                if not name.startswith(".") and not beside:
                     yield self._read(Path(folder, name))
 
     def notes(self, waiting: int) -> list[str]:
@@ -90,17 +95,17 @@ class Drop:
         except (OSError, RuntimeError) as error:
             return refuse("unreadable", f"cannot be read ({error}); see who may read it")
         payload = hashlib.sha256(data).hexdigest()
-        if not data.startswith(_PNG) or len(data) < 24:
+        shape, size = png_size(data), self.requests.by_id[request].size
+        if shape is None:
             return refuse("unreadable", "not a PNG; save it as PNG", payload)
-        size = self.requests.by_id[request].size
-        width, height = struct.unpack(">II", data[16:24])
-        if (width, height) != (size, size):
+        if shape != (size, size):
             return refuse(
-                "wrong_size", f"{width}x{height}, the crop is {size}x{size}; paint on the crop", payload
+                "wrong_size", f"{shape[0]}x{shape[1]}, the crop is {size}x{size}; paint on the crop", payload
             )
-        light = read_light(data)
-        if light is None:
+        picture = _decode(data)
+        if picture is None:
             return refuse("unreadable", "the PNG is damaged; save it again", payload)
+        light = _light(picture)
         grey = float(((light >= _GREY[0]) & (light <= _GREY[1])).mean())
         if grey > _MOST_GREY:
             return refuse(
@@ -115,20 +120,29 @@ class Drop:
                 f"its brightest pixel is {light.max()} of 255; paint white, or all black",
                 payload,
             )
+        if not mask.any() and picture.ndim == 3 and len(np.unique(picture[..., 3:])) > 1:
+            return refuse(
+                "no_verdict",
+                "black is painted on transparency; paint white what is forged, or fill all with black",
+                payload,
+            )
         verdict: Verdict = "forged" if mask.any() else "authentic"
         return Answer(request, annotator, "folder", name, verdict, mask, payload, origin="manual")
 
 
-def read_light(data: bytes) -> np.ndarray | None:
-    """Luma of a PNG over black: (height, width) uint8; None where it cannot be decoded."""
+def _decode(data: bytes) -> np.ndarray | None:
+    """(height, width) or (height, width, 3 or 4) uint8, as OpenCV orders channels; None where it cannot."""
     try:
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
         return None
-    if picture is None:
-        return None
-    if picture.dtype == np.uint16:
+    if picture is not None and picture.dtype == np.uint16:
         picture = (picture >> 8).astype(np.uint8)
+    return picture
+
+
+def _light(picture: np.ndarray) -> np.ndarray:
+    """Luma over black: (height, width) uint8."""
     if picture.ndim == 2:
         return picture
     light = cv2.cvtColor(np.ascontiguousarray(picture[..., :3]), cv2.COLOR_BGR2GRAY)

@@ -9,14 +9,16 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from pipelines.annotation.question import Requests
+from pipelines.annotation.question import ID, Requests
 from schemas import files
 from schemas.label import Annotation, Label
 from schemas.params_training import LabelParams
 from schemas.request import LabelRequest
 from transforms.labelling import Answer, Consensus, Vote, check, settle, supersede
 
-ANNOTATIONS, LABELS, MASKS = "annotations.parquet", "labels.parquet", "masks"
+ANNOTATIONS, LABELS = "annotations.parquet", "labels.parquet"
+DRAWN, MASKS = "annotations", "masks"
+"""Folders of what was drawn, and of what was made of it."""
 
 _NAMESPACE = uuid.UUID("0d7a2a5c-7a61-5d0c-9a8e-5d3b5b1f7c66")
 # What others wrote may be of any length.
@@ -46,6 +48,7 @@ def ingest(
     """Check answers, settle each request, and write rows and masks into a folder that the caller holds.
 
     The tables are written after the masks that they name; masks that they no longer name are removed last.
+    What else lies beside the masks is left alone.
     """
     rows = [_keep(answer, requests, out, params) for answer in answers]
     order = {row.request_id: place for place, row in enumerate(requests.rows)}
@@ -74,7 +77,7 @@ def _keep(answer: Answer, requests: Requests, out: Path, params: LabelParams) ->
     reason, detail = check(answer, requests.by_id.get(answer.request_id), params.outside)
     name = f"{answer.request_id}|{answer.tool_id}|{answer.payload_sha256}"
     number = str(uuid.uuid5(_NAMESPACE, _plain(name, len(name) * 6)))
-    path = "" if answer.mask is None else f"annotations/{number}.png"
+    path = "" if answer.mask is None else f"{DRAWN}/{number}.png"
     if answer.mask is not None:
         _write_mask(out / path, answer.mask)
     return Annotation(
@@ -144,9 +147,9 @@ def _read_mask(out: Path, row: Annotation, size: int) -> np.ndarray:
 
 def _remove_stale(out: Path, annotations: Sequence[Annotation], labels: Sequence[Label]) -> None:
     named = {row.mask for row in annotations} | {label.mask for label in labels}
-    for folder in ("annotations", MASKS):
+    for folder in (DRAWN, MASKS):
         for path in (out / folder).glob("*.png"):
-            if f"{folder}/{path.name}" not in named:
+            if ID.fullmatch(path.stem) and f"{folder}/{path.name}" not in named:
                 path.unlink()
 
 

@@ -9,6 +9,7 @@ from typing import Any, get_args
 import cv2
 import numpy as np
 
+from pipelines.annotation.png import png_size
 from pipelines.annotation.question import Requests
 from schemas.digest import digest
 from schemas.label import Reason, Verdict
@@ -146,8 +147,9 @@ def _alpha(value: Mapping[str, Any], size: int) -> np.ndarray:
     try:
         if head != "data:image/png;base64":
             raise ValueError(f"a region holds neither rle nor a PNG but {sorted(value)}")
-        png = np.frombuffer(base64.b64decode(data, validate=True), np.uint8)
-        picture = cv2.imdecode(png, cv2.IMREAD_UNCHANGED) if png.size else None
+        png = base64.b64decode(data, validate=True)
+        fits = png_size(png) == (size, size)
+        picture = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED) if fits else None
         if picture is None or picture.dtype != np.uint8 or picture.shape != (size, size, 4):
             raise ValueError(f"a region's PNG is not RGBA of {size}x{size}")
     except (ValueError, binascii.Error, cv2.error) as error:

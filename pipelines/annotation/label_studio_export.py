@@ -121,6 +121,15 @@ def merge(tasks: Sequence[Any], before: Sequence[Any]) -> list[Any]:
     return merged
 
 
+def proposals(tasks: Sequence[Any]) -> dict[str, str]:
+    """What each request's task made of the model's proposal ("shown", "hidden" or "empty"), by request id."""
+    return {
+        request_of(task): str(task["data"]["proposal_shown"])
+        for task in tasks
+        if request_of(task) and "proposal_shown" in task["data"]
+    }
+
+
 def has_answers(tasks: Sequence[Any]) -> bool:
     """Whether an export holds any, of whatever kind."""
     return any(items(task, "annotations") or items(task, EARLIER) for task in tasks)

@@ -64,6 +64,8 @@ def open_oracle(folders: Sequence[Path], requests: Requests) -> Oracle:
     """
     rows: dict[str, dict[str, Any]] = {}
     for path in folders:
+        if not path.is_dir():
+            raise UsageError(f"--from oracle:{path}: no such folder; name shards that pipelines.shard made")
         folder = read_folder(path)
         if folder.unit != "frame":
             raise UsageError(f"--from oracle:{path}: holds sequences; requests are of frames")

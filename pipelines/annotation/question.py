@@ -13,7 +13,9 @@ from schemas.files import read_rows
 from schemas.request import LabelRequest
 
 TABLE = "requests.parquet"
-_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""A UUID: what requests and answers are called."""
+
 _REMEDY = "make them again with training.request"
 
 
@@ -78,7 +80,7 @@ def read_requests(folder: Path) -> Requests:
     if not rows:
         raise UsageError(f"{path}: holds no request; {_REMEDY}, with a larger budget")
     for row in rows:
-        if not _ID.fullmatch(row.request_id):
+        if not ID.fullmatch(row.request_id):
             raise UsageError(f"{path}: request_id {row.request_id!r} is not a UUID; {_REMEDY}")
         for name in (row.crop, row.proposal):
             if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:

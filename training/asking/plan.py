@@ -29,6 +29,9 @@ from training.asking.selection import (
 from training.fitting.run_folder import LABELS, read_run
 from training.loading.pool import Pool, read_pool
 
+# The share of the training images above which a person must say that it is meant.
+LIMIT = 0.03
+
 
 @dataclasses.dataclass(frozen=True)
 class Round:
@@ -85,7 +88,7 @@ def plan_round(
         raise UsageError(
             f"--budget {params.budget:g}: of {budget.images:,} training images that is {budget.allowed:,}, "
             f"and {budget.spent:,} were spent in earlier rounds; nothing is left: give a larger --budget "
-            "(above 0.03 with --exceed-budget), or more shards"
+            f"(above {LIMIT:g} with --exceed-budget), or more shards"
         )
     if count is not None and count > budget.left:
         raise UsageError(

@@ -15,10 +15,10 @@ from training.evaluation.intervals import Bootstrap, draw, percentiles
 
 Kind = Literal["all", "seen", "unseen", "method", "compression", "dataset", "real"]
 Level = Literal["frame", "clip", "mask"]
-Ends = tuple[float | None, float | None]
 
 _CLIP = ["dataset", "clip", "track"]
-_FEW = "fewer than 2 clips of a class: no interval"
+# Fewer clips or groups of a class than this have no interval: resamples of so few hardly differ (ours).
+LEAST = 5
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,9 @@ class Figure:
     Attributes:
       value: the figure.
       low, high: percentile interval over clips.
-      group_low, group_high: the same over source groups, where that is asked for.
-      reason: why something is None; "" where nothing is.
+      group_low, group_high: the same over source groups.
+      reason: why the value or the interval over clips is None; "" where neither is.
+      group_reason: why the interval over groups is None; "" where it is not.
     """
 
     value: float | None
@@ -38,6 +39,7 @@ class Figure:
     group_low: float | None = None
     group_high: float | None = None
     reason: str = ""
+    group_reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Part:
       real, fake: images or clips of either label.
       clips: that they are of.
       unknown: fakes that were left out since their mask is unknown ("mask" only).
+      blank: images with no attention anywhere ("mask" only).
       figures: by name.
     """
 
@@ -61,6 +64,7 @@ class Part:
     fake: int
     clips: int
     unknown: int = 0
+    blank: int = 0
     figures: dict[str, Figure] = field(default_factory=dict)
 
 
@@ -72,16 +76,16 @@ def by_clip(frames: pd.DataFrame) -> pd.DataFrame:
 
 
 def detection(
-    frames: pd.DataFrame, seen: Collection[str] | None, params: EvaluateParams, intervals: bool = True
+    frames: pd.DataFrame, seen: Collection[str], params: EvaluateParams, intervals: bool = True
 ) -> list[Part]:
     """How well fakes are told from reals, by frame and by clip.
 
     Clips are drawn for the intervals within their label; source groups (a real clip and its fakes, whatever
-    the compression) all together, which is wider and more honest where groups are few.
+    the compression) all together, which is more honest: clips of one group are alike.
 
     Args:
       frames: as `training.evaluate` makes them.
-      seen: methods that the run was trained on; None where that is not known.
+      seen: methods that the run was trained on.
       params: of evaluation.
       intervals: find them; without, only the figures.
     """
@@ -94,7 +98,7 @@ def detection(
 
 
 def located(
-    frames: pd.DataFrame, seen: Collection[str] | None, params: EvaluateParams, intervals: bool = True
+    frames: pd.DataFrame, seen: Collection[str], params: EvaluateParams, intervals: bool = True
 ) -> list[Part]:
     """Whether attention lies on the forged region: of fakes with a known mask, and IINC of reals as well."""
     parts = []
@@ -108,19 +112,14 @@ def located(
     return parts
 
 
-def _choose(
-    rows: pd.DataFrame, seen: Collection[str] | None
-) -> Iterator[tuple[Kind, str, NDArray[np.bool_]]]:
+def _choose(rows: pd.DataFrame, seen: Collection[str]) -> Iterator[tuple[Kind, str, NDArray[np.bool_]]]:
     """Kind, name and rows of every part. Methods are in order, the seen ones first."""
     real, method = ~rows.is_fake.to_numpy(), rows.method.to_numpy()
     yield "all", "all", np.ones(len(rows), bool)
-    methods = sorted(set(method[~real]))
-    if seen is not None:
-        known = np.isin(method, sorted(seen))
-        yield "seen", "seen", real | known
-        yield "unseen", "unseen", real | ~known
-        methods.sort(key=lambda name: (name not in seen, name))
-    for name in methods:
+    known = np.isin(method, sorted(seen))
+    yield "seen", "seen", real | known
+    yield "unseen", "unseen", real | ~known
+    for name in sorted(set(method[~real]), key=lambda name: (name not in seen, name)):
         yield "method", name, real | (method == name)
     for name in sorted(set(rows.compression), key=lambda name: (compression_rank(name), name)):
         yield "compression", name, (rows.compression == name).to_numpy()
@@ -147,7 +146,8 @@ def _detect(
 def _locate(kind: Kind, name: str, rows: pd.DataFrame, params: EvaluateParams, intervals: bool) -> Part:
     known = rows[rows.known]
     fake = int(known.is_fake.sum())
-    part = Part("mask", kind, name, len(known) - fake, fake, _count(known), len(rows) - len(known))
+    real, unknown, blank = len(known) - fake, len(rows) - len(known), int((known.blank > 0).sum())
+    part = Part("mask", kind, name, real, fake, _count(known), unknown, blank)
     names = ("iinc",) if kind == "real" else (*localisation.FIGURES, "area")
     if not len(known):
         return _nothing(part, names, "no known masks" if len(rows) else "no fakes")
@@ -167,7 +167,8 @@ def _count(rows: pd.DataFrame) -> int:
 
 
 def _nothing(part: Part, names: Collection[str], reason: str) -> Part:
-    return replace(part, figures={name: Figure(None, reason=reason) for name in names})
+    figures = {name: Figure(None, reason=reason, group_reason=reason) for name in names}
+    return replace(part, figures=figures)
 
 
 def _with_figures(
@@ -179,25 +180,45 @@ def _with_figures(
     params: EvaluateParams,
 ) -> Part:
     """The part with figures: those that are nan become None, for a reason."""
-    clips: dict[str, Ends] = {}
-    groups: dict[str, Ends] = {}
+    clips, groups = _Intervals(), _Intervals()
     if resample is not None:
         label = rows.is_fake.to_numpy()
         clip, group = _names(rows, _CLIP), _names(rows, ["dataset", "group"])
-        if min(len(np.unique(clip[label == one])) for one in np.unique(label)) > 1:
+        clips, groups = (
+            _too_few(units, label, called) for units, called in ((clip, "clips"), (group, "groups"))
+        )
+        if not clips.reason:
             clips = _ends(resample(draw(clip, params.resamples, params.seed, label)), params)
-        if part.kind in ("all", "seen", "unseen") and len(np.unique(group)) > 1:
+        if not groups.reason:
             groups = _ends(resample(draw(group, params.resamples, params.seed)), params)
     figures = {}
     for name, value in values.items():
-        low, high = clips.get(name, (None, None))
-        few = _FEW if resample is not None and low is None else ""
-        figures[name] = (
-            Figure(None, reason=reason)
-            if np.isnan(value)
-            else Figure(value, low, high, *groups.get(name, (None, None)), few)
-        )
+        if np.isnan(value):
+            figures[name] = Figure(None, reason=reason, group_reason=reason)
+        else:
+            (low, high, few), (group_low, group_high, group_few) = clips.of(name), groups.of(name)
+            figures[name] = Figure(value, low, high, group_low, group_high, few, group_few)
     return replace(part, figures=figures)
+
+
+@dataclass(frozen=True)
+class _Intervals:
+    """Ends by figure; or why there are none, "" where they are not asked for."""
+
+    ends: dict[str, tuple[float, float]] = field(default_factory=dict)
+    reason: str = ""
+
+    def of(self, name: str) -> tuple[float | None, float | None, str]:
+        """Ends of a figure, or why it has none."""
+        return (*self.ends[name], "") if name in self.ends else (None, None, self.reason)
+
+
+def _too_few(units: NDArray[np.int64], label: NDArray[np.bool_], called: str) -> _Intervals:
+    """Why units cannot be drawn: those of the class that has fewest are too few."""
+    least = min(len(np.unique(units[label == one])) for one in np.unique(label))
+    if least >= LEAST:
+        return _Intervals()
+    return _Intervals(reason=f"{least} {called if least > 1 else called[:-1]}: too few for an interval")
 
 
 def _names(rows: pd.DataFrame, columns: list[str]) -> NDArray[np.int64]:
@@ -205,6 +226,7 @@ def _names(rows: pd.DataFrame, columns: list[str]) -> NDArray[np.int64]:
     return np.asarray(rows.groupby(columns, sort=True).ngroup(), np.int64)
 
 
-def _ends(resampled: dict[str, NDArray[np.float64]], params: EvaluateParams) -> dict[str, Ends]:
+def _ends(resampled: dict[str, NDArray[np.float64]], params: EvaluateParams) -> _Intervals:
     ends = {name: percentiles(values, params.confidence) for name, values in resampled.items()}
-    return {name: (low, high) for name, (low, high) in ends.items() if not np.isnan(low)}
+    known = {name: (low, high) for name, (low, high) in ends.items() if not np.isnan(low)}
+    return _Intervals(known, "no resample has this figure")

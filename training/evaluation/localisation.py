@@ -39,9 +39,13 @@ def localise(
 
     iou: intersection over union of region and map above the threshold.
     pixel_auc: chance that a pixel of the region has more attention than one outside (ties count half).
-    pointing: 1 if the map's maximum (the first, where there are several) is in the region (Zhang et al.,
-      Top-down Neural Attention by Excitation Backprop, arXiv 1608.00507; here without its tolerance).
-    outside: share of the map's sum that lies outside the region. Attention without a clue has 1 - area.
+    pointing: 1 if the centre of the map's highest cell is in the region (Zhang et al., Top-down Neural
+      Attention by Excitation Backprop, arXiv 1608.00507; here without its tolerance). It is looked up in the
+      map as it is: enlarging damps peaks inside, not those at the border. Of cells that are equally high,
+      the share that are in the region; of a map that is the same everywhere, the area: what drawing one
+      gives on average (ours). Attention without a clue has the area.
+    outside: share of the map's sum that lies outside the region. Attention without a clue has 1 - area, and
+      so has a map that is 0 everywhere (ours).
     iinc: inverse intersection non-containment, lower is better (Dang et al., DFFD, arXiv 1910.01717). The
       formula is recalled, not read:
 
@@ -60,27 +64,27 @@ def localise(
       threshold: of the map over its maximum, 0 to 1.
 
     Returns:
-      `FIGURES` and "area" (share of the pixels in the region), float64 (N,). All but iinc and area are nan
-      where the region is empty; pixel_auc also where it is everything, outside also where the map is 0.
+      `FIGURES`, "area" (share of the pixels in the region) and "blank" (1 if the map is 0 everywhere),
+      float64 (N,). The figures but iinc are nan where the region is empty; pixel_auc also where it is
+      everything.
     """
     pixels = masks.shape[-1] ** 2
     attention = enlarge(maps, masks.shape[-1]).reshape(len(maps), pixels)
     region = masks.reshape(len(masks), pixels) > 127
     high = attention > threshold
     empty = ~region.any(1)
-    row = np.arange(len(maps))
+    area, blank = region.mean(1), ~maps.any((1, 2))
     sums = attention.sum(1, dtype=np.float64)
     inside = (attention * region).sum(1, dtype=np.float64)
     found = {
         "iou": _ratio((high & region).sum(1), (high | region).sum(1)),
         "pixel_auc": _pixel_auc(attention, region),
-        "pointing": region[row, attention.argmax(1)].astype(np.float64),
-        "outside": np.clip(1 - _ratio(inside, sums), 0, 1),
+        "pointing": _pointing(maps, masks > 127, area),
+        "outside": np.where(blank, 1 - area, np.clip(1 - _ratio(inside, sums), 0, 1)),
     }
     found = {name: np.where(empty, np.nan, values) for name, values in found.items()}
     found["iinc"] = inverse_non_containment(high & called_fake[:, None], region)
-    found["area"] = region.mean(1)
-    return found
+    return found | {"area": area, "blank": blank.astype(np.float64)}
 
 
 def inverse_non_containment(predicted: NDArray[np.bool_], region: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -95,6 +99,16 @@ def inverse_non_containment(predicted: NDArray[np.bool_], region: NDArray[np.boo
 
 def _ratio(part: NDArray, whole: NDArray) -> NDArray[np.float64]:
     return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0, dtype=np.float64)
+
+
+def _pointing(
+    maps: NDArray[np.floating], regions: NDArray[np.bool_], area: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Share of the highest cells of maps (N, g, g) whose centre's pixel is in regions (N, S, S)."""
+    down, right = ((2 * np.arange(cells) + 1) * regions.shape[-1] // (2 * cells) for cells in maps.shape[1:])
+    highest = maps == maps.max((1, 2), keepdims=True, initial=0)
+    hits = (highest & regions[:, down[:, None], right]).sum((1, 2))
+    return np.where(highest.all((1, 2)), area, _ratio(hits, highest.sum((1, 2))))
 
 
 def _pixel_auc(attention: NDArray[np.float32], region: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -41,14 +41,12 @@ def plot_roc(frames: pd.DataFrame, methods: Sequence[str]) -> Plot:
     return plot("roc", alt, 3.9, paint)
 
 
-def plot_scores(frames: pd.DataFrame, seen: Collection[str] | None) -> Plot:
+def plot_scores(frames: pd.DataFrame, seen: Collection[str]) -> Plot:
     """Histograms of the score, each over its own number of images."""
     real = frames[~frames.is_fake].score
     fakes = frames[frames.is_fake]
-    known = fakes.method.isin(list(seen or ()))
-    classes = [("real", real), ("fake", fakes.score)]
-    if seen is not None:
-        classes = [("real", real), ("fake, seen", fakes.score[known]), ("fake, unseen", fakes.score[~known])]
+    known = fakes.method.isin(list(seen))
+    classes = [("real", real), ("fake, seen", fakes.score[known]), ("fake, unseen", fakes.score[~known])]
     low, high = float(frames.score.min()), float(frames.score.max())
     edges = np.linspace(min(low, 0), max(high, 0) + 1e-6, 41)
 
@@ -67,7 +65,7 @@ def plot_scores(frames: pd.DataFrame, seen: Collection[str] | None) -> Plot:
     return plot("scores", alt, 2.6, paint)
 
 
-def plot_methods(parts: Sequence[Part], seen: Collection[str] | None) -> Plot:
+def plot_methods(parts: Sequence[Part], seen: Collection[str]) -> Plot:
     """AUC of every method with its interval over clips, by frame and by clip."""
     rows = [part for part in parts if part.kind == "method"]
     names = list(dict.fromkeys(part.name for part in rows))[:_MOST_ROWS]
@@ -140,8 +138,8 @@ def plot_reliability(calibration: Calibration | None) -> Plot:
     return plot("reliability", alt, 3.3, paint)
 
 
-def _with_seen(name: str, seen: Collection[str] | None) -> str:
-    return short(name) if seen is None else f"{short(name)}\n{'seen' if name in seen else 'unseen'}"
+def _with_seen(name: str, seen: Collection[str]) -> str:
+    return f"{short(name)}\n{'seen' if name in seen else 'unseen'}"
 
 
 def _title(text: str, rows: Sequence[Any], most: int) -> str:

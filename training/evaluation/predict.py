@@ -63,7 +63,8 @@ def predict(
         with torch.inference_mode(), torch.autocast(torch.device(device).type, enabled=False):
             for batch in batches:
                 activity, _ = model(batch.image.to(device, non_blocking=True))
-                rows.append(batch.rows.cpu())
+                # A copy: on the CPU it is a loading process's shared memory, an open file while it is kept.
+                rows.append(batch.rows.to("cpu", copy=True))
                 real.append(activity.real.float().cpu())
                 fake.append(activity.fake.float().cpu())
                 if maps:

@@ -2,25 +2,19 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from schemas import files
-from schemas.params_training import EvaluateParams
 from schemas.run import Run
-from training.evaluation import localisation, page, pictures
-from training.evaluation.figures import Figure, Part
-from training.evaluation.intervals import Seeds
-from training.evaluation.metrics import Calibration
+from training.evaluation import localisation, page, pictures, words
+from training.evaluation.figures import LEAST, Figure, Part
+from training.evaluation.found import Evaluation
 from training.evaluation.pictures import Picture
 from training.evaluation.plots import plot_methods, plot_reliability, plot_roc, plot_scores
-
-SeedKey = tuple[str, str, str, str]
 
 _OVERALL = ("all", "seen", "unseen")
 _SEED_FIGURES = {
@@ -37,57 +31,16 @@ _PREDICTIONS = pa.schema(
     [
         *(
             (name, pa.string())
-            for name in ("key", "dataset", "clip", "method", "compression", "label", "split")
+            for name in ("key", "dataset", "group", "clip", "method", "compression", "label", "split")
         ),
+        *((name, pa.int64()) for name in ("track", "frame")),
         *((name, pa.float32()) for name in ("real", "fake", "score")),
     ]
 )
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """What was found of a run.
-
-    Attributes:
-      name: of the run's folder.
-      run: its record.
-      shards, split, where: what it was tested on, as given.
-      digest: of the shards' indexes and the filter.
-      seen: methods that it was trained on; None where that is not known.
-      seen_reason: why it is not.
-      lost: images that could not be read.
-      frames: see `training.evaluation.run.Evaluated`.
-      parts: figures.
-      calibration: None without reals.
-      runs: name and record of all runs, this one first; one for no other seeds.
-      seeds: figures over them, by level, kind, name of the part and figure.
-      params: of evaluation.
-    """
-
-    name: str
-    run: Run
-    shards: Sequence[str]
-    split: str
-    where: str
-    digest: str
-    seen: frozenset[str] | None
-    seen_reason: str
-    lost: int
-    frames: pd.DataFrame
-    parts: Sequence[Part]
-    calibration: Calibration | None
-    runs: Sequence[tuple[str, Run]]
-    seeds: Mapping[SeedKey, Seeds]
-    params: EvaluateParams
-
-    def part(self, level: str, kind: str, name: str = "") -> Part | None:
-        """A part by what it is of."""
-        wanted = level, kind, name or kind
-        return next((part for part in self.parts if (part.level, part.kind, part.name) == wanted), None)
-
-
 def flat(found: Evaluation) -> dict[str, float | int | None]:
-    """Figures for `metrics.json`: `auc`, `auc_low`, `clip_auc`, `auc_unseen`, `iou_method_Deepfakes`."""
+    """Figures for `metrics.json`: `auc`, `auc_low`, `auc_group_low`, `clip_auc`, `iou_method_Deepfakes`."""
     frames = found.frames
     values: dict[str, float | int | None] = {
         "images": len(frames),
@@ -99,7 +52,7 @@ def flat(found: Evaluation) -> dict[str, float | int | None]:
     }
     for part in found.parts:
         if part.level == "mask" and part.kind == "all":
-            values |= {"masks": part.fake, "masks_unknown": part.unknown}
+            values |= {"masks": part.fake, "masks_unknown": part.unknown, "maps_blank": part.blank}
         prefix = "clip_" if part.level == "clip" else ""
         suffix = {"all": ""}.get(part.kind, f"_{part.kind}")
         suffix += f"_{part.name}" if part.kind in ("method", "compression", "dataset") else ""
@@ -107,6 +60,7 @@ def flat(found: Evaluation) -> dict[str, float | int | None]:
             key = f"{prefix}{name}{suffix}"
             if part.kind in (*_OVERALL, "real"):
                 values |= {key: figure.value, f"{key}_low": figure.low, f"{key}_high": figure.high}
+                values |= {f"{key}_group_low": figure.group_low, f"{key}_group_high": figure.group_high}
             elif name in _SINGLE:
                 values[key] = figure.value
     return values
@@ -126,8 +80,7 @@ def details(found: Evaluation) -> dict[str, Any]:
             "where": found.where,
             "digest": found.digest,
             "params": dataclasses.asdict(found.params),
-            "seen": None if found.seen is None else sorted(found.seen),
-            "seen_reason": found.seen_reason,
+            "seen": sorted(found.seen),
             "lost": found.lost,
             "parts": [dataclasses.asdict(part) for part in found.parts],
             "calibration": calibration,
@@ -143,7 +96,10 @@ def details(found: Evaluation) -> dict[str, Any]:
 
 
 def _about(run: Run) -> dict[str, Any]:
-    names = ("round", "stage", "where", "images", "requested", "labelled", "best_epoch", "model_sha256")
+    names = (
+        *("round", "stage", "where", "images", "requested", "labelled", "sources"),
+        *("best_epoch", "model_sha256"),
+    )
     return {name: getattr(run, name) for name in names} | {"seed": run.train.seed}
 
 
@@ -185,6 +141,8 @@ def write(out: Path, found: Evaluation, galleries: Mapping[str, Sequence[Picture
         seed_table=_seed_table(found),
         threshold_off=_threshold_off(found),
         fakes=found.frames.is_fake.mean(),
+        least=LEAST,
+        masks_by=words.masks_by(found.run.sources),
         groups=len(found.frames.drop_duplicates(["dataset", "group"])),
     )
     with files.atomic_write(out / "evaluation.html") as file:
@@ -207,14 +165,16 @@ class Shown:
         return f"{figure.low:.3f} to {figure.high:.3f}"
 
     def groups(self, figure: Figure | None) -> str:
-        """Its interval over source groups."""
-        if figure is None or figure.group_low is None or figure.group_high is None:
-            return "–"
+        """Its interval over source groups; why there is none."""
+        if figure is None:
+            return ""
+        if figure.group_low is None or figure.group_high is None:
+            return figure.group_reason
         return f"{figure.group_low:.3f} to {figure.group_high:.3f}"
 
 
 def headline(found: Evaluation) -> list[tuple[str, str, str]]:
-    """Name, value and interval of each headline number."""
+    """Name, value and interval over source groups of each headline number."""
     wanted = [
         ("AUC by frame", "frame", "all", "auc"),
         ("AUC by clip", "clip", "all", "auc"),
@@ -228,8 +188,8 @@ def headline(found: Evaluation) -> list[tuple[str, str, str]]:
     lines, shown = [], Shown()
     for title, level, kind, name in wanted:
         part = found.part(level, kind)
-        figure = part.figures[name] if part else Figure(None, reason="not known")
-        lines.append((title, shown.value(figure), shown.range(figure)))
+        figure = part.figures[name] if part else None
+        lines.append((title, shown.value(figure), shown.groups(figure)))
     return lines
 
 
@@ -237,13 +197,7 @@ def _rows(found: Evaluation) -> dict[str, list[dict[str, Any]]]:
     """Rows of the page's tables: a part by frame, and the same by clip; and the localisation's."""
     rows: dict[str, list[dict[str, Any]]] = {"detection": [], "other": [], "mask": []}
     for part in found.parts:
-        seen = (
-            ""
-            if found.seen is None or part.kind != "method"
-            else "seen"
-            if part.name in found.seen
-            else "unseen"
-        )
+        seen = ("seen" if part.name in found.seen else "unseen") if part.kind == "method" else ""
         row = {"part": part, "seen": seen, "clip": found.part("clip", part.kind, part.name)}
         if part.level == "mask":
             rows["mask"].append(row)
@@ -274,9 +228,8 @@ def _threshold_off(found: Evaluation) -> tuple[float, float] | None:
 def lines(found: Evaluation) -> list[str]:
     """A short table for a terminal."""
     shown = Shown()
-    text = [
-        f"{'':24} {'AUC':>6} {'EER':>6} {'bACC':>6} {'ACC':>6} {'clips':>6}   interval of the AUC over clips"
-    ]
+    interval = f"{100 * found.params.confidence:g}% interval of the AUC over source groups"
+    text = [f"{'':24} {'AUC':>6} {'EER':>6} {'bACC':>6} {'ACC':>6} {'clips':>6}   {interval}"]
     for row in _rows(found)["detection"]:
         part: Part = row["part"]
         name = f"{part.name[:17]} {row['seen']}".strip()
@@ -285,10 +238,12 @@ def lines(found: Evaluation) -> list[str]:
         )
         text.append(
             f"{name:24} {' '.join(f'{value:>6}' for value in values)} {part.clips:>6,}   "
-            f"{shown.range(part.figures['auc'])}"
+            f"{shown.groups(part.figures['auc'])}"
         )
     mask = found.part("mask", "all")
     if mask:
         values = (f"{name} {shown.value(mask.figures[name])}" for name in localisation.FIGURES)
         text.append(f"attention of {mask.fake:,} fakes with a known mask: {', '.join(values)}")
+        if mask.blank:
+            text.append(f"  {mask.blank:,} of them have no attention anywhere, and count as without a clue")
     return text

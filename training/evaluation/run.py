@@ -15,9 +15,15 @@ from training.data import Batch
 from training.evaluation.localisation import localise
 from training.evaluation.predict import predict
 from training.lae.model import LAE
-from training.loading.pool import Pool, read_pool
+from training.loading.pool import Pool
 
 _COLUMNS = ("key", "dataset", "group", "clip", "track", "frame", "method", "compression", "label", "split")
+
+# Besides parameters; what they started from may differ as well.
+_SAME = (
+    *("stage", "round", "where", "shards", "images"),
+    *("requested", "labelled", "methods", "sources"),
+)
 
 
 @dataclass(frozen=True)
@@ -28,15 +34,20 @@ class Evaluated:
       frames: a row an image, in the pool's order: `row` of the pool, its columns key, dataset, group, clip,
         track, frame, method, compression, label, split; `is_fake`, `known` (its mask is), `real`, `fake`,
         `score`, and the figures of `training.evaluation.localisation.localise`.
-      maps: float16 (N, g, g), attention maps of these rows.
+      maps: float16 (N, g, g), attention maps of these rows; None where they are not kept.
     """
 
     frames: pd.DataFrame
-    maps: NDArray[np.float16]
+    maps: NDArray[np.float16] | None
 
 
 def run_model(
-    model: LAE, pool: Pool, batches: Iterable[Batch], device: torch.device, threshold: float
+    model: LAE,
+    pool: Pool,
+    batches: Iterable[Batch],
+    device: torch.device,
+    threshold: float,
+    keep: bool = False,
 ) -> Evaluated:
     """Predict and localise, batch by batch: masks are not kept.
 
@@ -46,6 +57,7 @@ def run_model(
       batches: of the pool.
       device: where to compute.
       threshold: of the attention map over its maximum.
+      keep: the attention maps.
 
     Raises:
       UsageError: if no image can be read.
@@ -61,7 +73,8 @@ def run_model(
         values = {"real": said.real, "fake": said.fake, "score": said.score}
         values |= {name: np.where(known, figure, np.nan) for name, figure in figures.items()}
         parts.append(pd.DataFrame({"row": said.rows, "known": known, **values}))
-        maps.append(said.maps)
+        if keep:
+            maps.append(said.maps)
     if not parts:
         raise UsageError(f"--shards {', '.join(pool.folders)}: no image could be read; copy the shards again")
     frames = pd.concat(parts, ignore_index=True)
@@ -73,20 +86,7 @@ def run_model(
     for name in _COLUMNS:
         frames[name] = pool.column(name)[rows]
     frames["is_fake"] = (frames.label == "fake").to_numpy(bool)
-    return Evaluated(frames, np.concatenate(maps)[by_row])
-
-
-def seen_methods(run: Run) -> tuple[frozenset[str] | None, str]:
-    """Methods that a run was trained on, by its shards and filter.
-
-    Returns:
-      The methods, or None and the reason where its shards cannot be read.
-    """
-    try:
-        pool = read_pool(run.shards, run.where, "train")
-    except UsageError as error:
-        return None, f"the run's training shards cannot be read ({error})"
-    return frozenset(pool.column("method")[pool.column("label") == "fake"]), ""
+    return Evaluated(frames, np.concatenate(maps)[by_row] if keep else None)
 
 
 def check_seeds(runs: Sequence[tuple[str, Run]]) -> None:
@@ -100,9 +100,7 @@ def check_seeds(runs: Sequence[tuple[str, Run]]) -> None:
     for other, run in runs[1:]:
         here, there = (dataclasses.asdict(dataclasses.replace(r.train, seed=0)) for r in (first, run))
         differ = [f"train.{key}" for key in here if here[key] != there[key]]
-        differ += [
-            key for key in ("stage", "round", "where", "shards") if getattr(first, key) != getattr(run, key)
-        ]
+        differ += [key for key in _SAME if getattr(first, key) != getattr(run, key)]
         if differ:
             raise UsageError(
                 f"--also {other}: differs from {name} in {', '.join(differ)}; intervals over seeds are of "

@@ -14,6 +14,8 @@ from schemas.digest import digest
 from schemas.errors import UsageError
 from schemas.files import file_sha256
 from schemas.params_training import TrainParams
+from training.asking.plan import LIMIT
+from training.asking.selection import Budget
 from training.fitting.loop import Stage
 from training.fitting.run_folder import LABELS, GivenLabels, gather_labels, load_model, read_run
 from training.lae.build import check_params, config_of, make_model
@@ -38,6 +40,8 @@ class Job:
       init_sha256: of that run's model; "" for none.
       pool: training samples.
       labels: masks that train, in stage 2.
+      label_folders: as given.
+      methods: of the fakes in the pool, and of those that `init` was trained on, sorted.
       given: all label rows.
       settings: digest of all that decides the weights, but the device.
     """
@@ -52,6 +56,8 @@ class Job:
     init_sha256: str
     pool: Pool
     labels: Labels | None
+    label_folders: tuple[Path, ...]
+    methods: tuple[str, ...]
     given: GivenLabels
     settings: str
 
@@ -64,6 +70,7 @@ def plan_job(
     params: TrainParams,
     skip_broken: bool = False,
     world: int = 1,
+    exceed: bool = False,
 ) -> Job:
     """See what is to be trained; reads tables and masks, no crops.
 
@@ -75,20 +82,25 @@ def plan_job(
       params: of training.
       skip_broken: leave out what cannot be read.
       world: number of processes.
+      exceed: allow more requests than `LIMIT` of the training images.
 
     Raises:
-      UsageError: if it cannot be trained.
+      UsageError: if it cannot be trained, or people were asked about too many images.
     """
     check_params(params)
     pool = read_pool(shards, where, "train")
     number, init_sha256, folders = 0, "", list(label_folders)
+    methods = set(pool.column("method")[pool.column("label") == "fake"])
     if init is not None:
         run = read_run(init)
         number, init_sha256 = run.round + 1, run.model_sha256
+        methods |= set(run.methods)
         _check_shape(init, run.train, params)
         if (init / LABELS).is_dir():
             folders.insert(0, init / LABELS)
     given = gather_labels(folders)
+    if not exceed:
+        _check_budget(len(given.rows), len(pool))
     labels = read_labels(folders, pool) if given.rows or label_folders else None
     settings = digest(
         VERSION, params, pool.digest, given.digest, init_sha256, world, skip_broken, _read_perceptual(params)
@@ -104,9 +116,21 @@ def plan_job(
         init_sha256=init_sha256,
         pool=pool,
         labels=labels,
+        label_folders=tuple(label_folders),
+        methods=tuple(sorted(methods)),
         given=given,
         settings=settings,
     )
+
+
+def _check_budget(requested: int, images: int) -> None:
+    budget = Budget(images, LIMIT, requested)
+    if requested > budget.allowed:
+        raise UsageError(
+            f"--labels: {requested:,} crops were asked about, with those of --init, answered or not; "
+            f"{LIMIT:g} of {images:,} training images is {budget.allowed:,}: give fewer, more shards, or "
+            "--exceed-budget where that is meant"
+        )
 
 
 def _check_shape(init: Path, before: TrainParams, params: TrainParams) -> None:
@@ -129,13 +153,20 @@ def check_out(out: Path, job: Job) -> None:
     """Refuse a folder that holds something else that the run needs.
 
     Raises:
-      UsageError: if the run would be written into its shards or over the run that it starts from.
+      UsageError: if the run would be written into its shards, or where its shards, its labels or the run that
+        it starts from are.
     """
     if job.init is not None and out.resolve() == job.init.resolve():
         raise UsageError(f"--out {out}: is also --init; give another folder for the new run")
-    for folder in job.shards:
-        if not is_url(folder) and out.resolve().is_relative_to(Path(folder).resolve()):
+    shards = [Path(folder) for folder in job.shards if not is_url(folder)]
+    for folder in shards:
+        if out.resolve().is_relative_to(folder.resolve()):
             raise UsageError(f"--out {out}: inside {folder}, which holds shards only; give another folder")
+    read = {"--shards": shards, "--labels": job.label_folders, "--init": [job.init] if job.init else []}
+    for flag, folders in read.items():
+        for folder in folders:
+            if folder.resolve().is_relative_to(out.resolve()):
+                raise UsageError(f"--out {out}: holds {folder} of {flag}; give a folder of its own")
 
 
 def start_model(job: Job) -> LAE:

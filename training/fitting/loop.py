@@ -210,7 +210,7 @@ class Trainer:
                     self._optimizer.zero_grad()
                     self._set_lr()
                 with contextlib.nullcontext() if ends else unshared(self._net):
-                    self._backward(batch.to(self._process.device), size)
+                    self._backward(batch, size)
                 images += len(batch.fake)
                 self.batch += 1
                 bar.update()
@@ -229,8 +229,13 @@ class Trainer:
         return Epoch(self.epoch + 1, self.step, self._lr, self._meter.means(), figures)
 
     def _backward(self, batch: "Batch", size: int) -> None:
+        device = self._process.device
+        # Found before the move: how many there are is then known without waiting for the GPU.
+        chosen = (batch.labelled, batch.fake < 0.5)
+        labelled, real = (part.nonzero().flatten().to(device, non_blocking=True) for part in chosen)
+        batch = batch.to(device)
         image = losses.as_float(batch.image).contiguous(memory_format=torch.channels_last)
-        with autocast(self._process.device, self._params.precision):
+        with autocast(device, self._params.precision):
             activity, decoded = self._net(image, batch.fake if self._decodes else None)
         found = losses.measure(
             activity,
@@ -238,7 +243,8 @@ class Trainer:
             image,
             batch.fake,
             batch.mask,
-            batch.labelled,
+            labelled,
+            real,
             self._weights,
             self._prior,
             self._perceptual,

@@ -1,9 +1,10 @@
 """What lies in the folder of a run: the record, the model, the labels that it was given."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
-import shutil
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -19,9 +20,11 @@ from schemas.label import Label
 from schemas.run import Run
 from training.fitting import checkpoint
 from training.lae.model import LAE, ModelConfig
+from training.loading.labels import last_answers
 
 RUN, MODEL, CURVES, PLOT, LABELS = "run.json", "model.pt", "curves.csv", "curves.png", "labels"
 _MASKS = "masks"
+_OURS = re.compile(r"[0-9a-f]{64}\.png")
 
 
 def read_run(folder: Path) -> Run:
@@ -92,11 +95,23 @@ def write_model(folder: Path, model: LAE) -> str:
 
 def clear(folder: Path) -> None:
     """Remove a run, its record first; leaves files alone that are not ours."""
-    for name in (RUN, checkpoint.NAME, MODEL, CURVES, PLOT):
+    for name in (RUN, checkpoint.NAME, MODEL, CURVES, PLOT, f"{LABELS}/labels.parquet"):
         (folder / name).unlink(missing_ok=True)
-    if (folder / LABELS).is_dir():
-        shutil.rmtree(folder / LABELS)
-    files.remove_parts(folder)
+    masks = folder / LABELS / _MASKS
+    for path in masks.glob("*.png"):
+        if _OURS.fullmatch(path.name):
+            path.unlink()
+    remove_parts(folder)
+    for place in (masks, folder / LABELS):
+        with contextlib.suppress(OSError):  # It is not there, or holds something else.
+            place.rmdir()
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what killed writers of a run left behind, and nothing of folders that lie in it."""
+    for place in (folder, folder / LABELS, folder / LABELS / _MASKS):
+        for path in place.glob(f".*{files.PART}"):
+            path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -118,22 +133,18 @@ class GivenLabels:
 
 
 def gather_labels(folders: Sequence[Path]) -> GivenLabels:
-    """The label rows of several folders; of two rows about one request the later folder's counts.
+    """The label rows of several folders, as `last_answers` chooses them.
 
     Raises:
       UsageError: if a folder holds no labels, or a row's mask is not there.
     """
-    found: dict[str, tuple[Label, Path]] = {}
-    for folder in folders:
-        for row in files.read_rows(folder / "labels.parquet", Label):
-            if row.mask and (".." in PurePosixPath(row.mask).parts or PurePosixPath(row.mask).is_absolute()):
+    rows, masks = [], {}
+    for row, folder in last_answers(folders):
+        if row.mask:
+            if ".." in PurePosixPath(row.mask).parts or PurePosixPath(row.mask).is_absolute():
                 raise UsageError(
                     f"{folder}/labels.parquet: mask {row.mask!r} is not inside the folder; make it again"
                 )
-            found[row.request_id] = row, folder
-    rows, masks = [], {}
-    for row, folder in sorted(found.values(), key=lambda item: (item[0].round, item[0].request_id)):
-        if row.mask:
             path = folder / row.mask
             try:
                 name = f"{_MASKS}/{files.file_sha256(path)}.png"

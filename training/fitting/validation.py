@@ -1,16 +1,17 @@
 """Figures on the validation split while a model trains."""
 
+import collections
+
 import numpy as np
 
-from schemas.errors import StoppedError, UsageError
+from schemas.errors import StoppedError
 from schemas.params_training import TrainParams
 from training.data import evaluation_batches
 from training.devices import Process
 from training.evaluation.metrics import detect
 from training.evaluation.predict import predict
-from training.fitting.loop import Validate
 from training.lae.model import LAE
-from training.loading.pool import Pool, read_pool
+from training.loading.pool import NoSamplesError, Pool, read_pool
 
 FIGURES = ("balanced_accuracy", "auc")
 
@@ -21,10 +22,13 @@ def read_validation(shards: tuple[str, ...], where: str) -> tuple[Pool | None, s
     Args:
       shards: folders or URLs.
       where: the filter.
+
+    Raises:
+      UsageError: if the folders cannot be used.
     """
     try:
         pool = read_pool(shards, where, "val")
-    except UsageError:  # The same folders and filter gave training samples.
+    except NoSamplesError:
         return None, "the validation split has no samples"
     labels = set(pool.column("label"))
     if len(labels) == 1:
@@ -32,31 +36,62 @@ def read_validation(shards: tuple[str, ...], where: str) -> tuple[Pool | None, s
     return pool, ""
 
 
-def make_validate(pool: Pool, params: TrainParams, process: Process, skip_broken: bool) -> Validate:
-    """A function that gives `FIGURES` of a model, from all images of a pool, shared out among the processes.
+def make_validation(
+    shards: tuple[str, ...], where: str, params: TrainParams, process: Process, skip_broken: bool
+) -> "Validation | None":
+    """Validation on the samples of `read_validation`; None, said by the first process, without such."""
+    pool, reason = read_validation(shards, where)
+    if pool is not None:
+        return Validation(pool, params, process, skip_broken)
+    if process.first:
+        print(f"no validation: {reason}; the last epoch is kept", flush=True)
+    return None
 
-    Args:
-      pool: of both classes.
-      params: with the input's size and the number of loading processes.
-      process: this process.
-      skip_broken: leave out what cannot be read.
+
+class Validation:
+    """`FIGURES` of a model, from all images of a pool, shared out among the processes.
+
+    Attributes:
+      skipped: samples that could not be read in the last epoch, by shard, over all processes.
     """
-    fake = pool.column("label") == "fake"
 
-    def validate(model: LAE) -> dict[str, float]:
-        batches = evaluation_batches(
+    def __init__(self, pool: Pool, params: TrainParams, process: Process, skip_broken: bool):
+        """See that the shards are there.
+
+        Args:
+          pool: of both classes.
+          params: with the input's size and the number of loading processes.
+          process: this process.
+          skip_broken: leave out what cannot be read.
+
+        Raises:
+          UsageError: if shards are missing or cut.
+        """
+        self.skipped: dict[str, int] = {}
+        self._fake, self._process = pool.column("label") == "fake", process
+        self._batches = evaluation_batches(
             pool, params.size, params.batch, params.workers, process.rank, process.world, skip_broken
         )
-        mine = predict(model, batches, process.device)
-        parts = process.gather((mine.rows, mine.score))
-        rows, score = (np.concatenate(part) for part in zip(*parts, strict=True))
+
+    def __call__(self, model: LAE) -> dict[str, float]:
+        """The figures of a model, on every process.
+
+        Raises:
+          UsageError: if a sample cannot be read and may not be skipped.
+          StoppedError: if a score is not finite.
+        """
+        mine = predict(model, self._batches, self._process.device)
+        parts = self._process.gather((mine.rows, mine.score, self._batches.skipped))
+        rows, score = (np.concatenate([part[place] for part in parts]) for place in (0, 1))
+        lost = collections.Counter[str]()
+        for part in parts:
+            lost.update(part[2])
+        self.skipped = dict(lost)
         if not np.isfinite(score).all():
             raise StoppedError(
                 "the model's scores on the validation split are not finite; lower the learning rate "
                 "(train.stage1.lr, train.stage2.lr), then run again: what was saved before is kept"
             )
         order = np.argsort(rows)
-        found = detect(fake[rows[order]], score[order])
+        found = detect(self._fake[rows[order]], score[order])
         return {name: found[name] for name in FIGURES if np.isfinite(found[name])}
-
-    return validate

@@ -51,6 +51,11 @@ def check_params(params: TrainParams) -> None:
         *((f"loss.{n}", w, 0 <= w < math.inf, "at least 0") for n, w in weights.items()),
         ("loss.latent", 0.0, any(weights[n] for n in image), "above 0 where pixel and perceptual are 0"),
     ]
+    if params.loss.perceptual and not params.loss.perceptual_weights:
+        raise UsageError(
+            f"train.loss.perceptual is {params.loss.perceptual}, but train.loss.perceptual_weights names no "
+            "file; give torchvision's VGG-16 weights (vgg16-397923af.pth), or set train.loss.perceptual to 0"
+        )
     for name, value, right, wanted in rules:
         if not right:
             raise UsageError(f"train.{name}: {value}; it must be {wanted}. Set it in the file of --params")

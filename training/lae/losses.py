@@ -74,16 +74,16 @@ def attention_loss(activity: Activity, mask: Tensor, chosen: Tensor, form: str) 
     Args:
       activity: of B images.
       mask: uint8 (B, S, S), 0 to 255.
-      chosen: bool (B,), which images are annotated.
+      chosen: int64 (n,), which images are annotated; by number, so that no GPU need be waited for.
       form: "mse" or "bce".
 
     Returns:
       A scalar, or None where no image is annotated.
     """
-    if not bool(chosen.any()):
+    if not len(chosen):
         return None
-    found = activity.fake_map[chosen]
-    target = shrink(mask[chosen], found.shape[-1])
+    found = activity.fake_map.index_select(0, chosen)
+    target = shrink(mask.index_select(0, chosen), found.shape[-1])
     if form == "mse":
         return functional.mse_loss(normalise(found), target)
     chance = (1 - torch.exp(-found)).clamp(_EPSILON, 1 - _EPSILON)
@@ -95,23 +95,22 @@ def normalise(found: Tensor) -> Tensor:
     return found / (found.amax((1, 2), keepdim=True) + 1e-6)
 
 
-def outside_loss(activity: Activity, fake: Tensor, prior: Tensor) -> Tensor | None:
+def outside_loss(activity: Activity, real: Tensor, prior: Tensor) -> Tensor | None:
     """How much of the real half's activity on reals lies outside the face: keeps shortcuts out of that half.
 
     Ours: attention on the fake half alone lets a shortcut move to the real half, which it switches off.
 
     Args:
       activity: of B images.
-      fake: float (B,), 1 for fake and 0 for real.
+      real: int64 (n,), which images are real.
       prior: float (g, g), 1 inside the face region that annotated masks span, else 0.
 
     Returns:
       A scalar from 0 to 1, or None where no image is real.
     """
-    real = fake < 0.5
-    if not bool(real.any()):
+    if not len(real):
         return None
-    found = activity.real_map[real]
+    found = activity.real_map.index_select(0, real)
     return ((found * (1 - prior)).sum((1, 2)) / (found.sum((1, 2)) + 1e-6)).mean()
 
 
@@ -136,11 +135,25 @@ def measure(
     fake: Tensor,
     mask: Tensor,
     labelled: Tensor,
+    real: Tensor,
     weights: LossParams,
     prior: Tensor | None,
     perceptual: Perceptual | None,
 ) -> Losses:
-    """All losses of a batch that have a weight; without a prior (stage 1) neither attention nor outside."""
+    """All losses of a batch that have a weight; without a prior (stage 1) neither attention nor outside.
+
+    Args:
+      activity: of B images.
+      decoded: float (B, 3, S, S), their reconstructions.
+      image: (B, 3, S, S), bytes or floats.
+      fake: float (B,), 1 for fake and 0 for real.
+      mask: uint8 (B, S, S), 0 to 255.
+      labelled: int64 (n,), which images have masks that train.
+      real: int64 (n,), which images are real.
+      weights: 0 leaves a loss out.
+      prior: of `face_prior`.
+      perceptual: such as `VggDistance`.
+    """
     image = as_float(image)
     second = prior is not None
     return Losses(
@@ -150,7 +163,7 @@ def measure(
         attention=attention_loss(activity, mask, labelled, weights.attention_form)
         if second and weights.attention
         else None,
-        outside=outside_loss(activity, fake, prior) if prior is not None and weights.outside else None,
+        outside=outside_loss(activity, real, prior) if prior is not None and weights.outside else None,
     )
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from schemas import files
 from schemas.errors import UsageError
-from schemas.files import file_sha256, read_rows
+from schemas.files import file_sha256
 from schemas.label import Label
 from training.loading.augment import decode_mask
 from training.loading.pool import Pool
@@ -25,12 +26,14 @@ class Labels:
       other_digest: labels of a crop that has changed since; they are not used.
       absent: labels of keys that the pool does not hold.
       replaced: labels that gave way to a later answer: another mask of the same crop, or none.
+      sources: who drew the masks ("human", "oracle"), sorted.
     """
 
     masks: Mapping[tuple[str, str], Path]
     other_digest: int = 0
     absent: int = 0
     replaced: int = 0
+    sources: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.masks)
@@ -52,32 +55,47 @@ class Labels:
         return "; ".join(parts)
 
 
+def last_answers(folders: Sequence[Path]) -> list[tuple[Label, Path]]:
+    """The label rows of several folders, each with its folder, by round and request.
+
+    Of several rows about one request the last of the last folder counts.
+
+    Raises:
+      UsageError: if a `labels.parquet` cannot be used.
+    """
+    found = {row.request_id: (row, folder) for row, folder in _read_all(folders)}
+    return sorted(found.values(), key=lambda item: (item[0].round, item[0].request_id))
+
+
+def _read_all(folders: Sequence[Path]) -> list[tuple[Label, Path]]:
+    return [
+        (row, folder)
+        for folder in map(Path, folders)
+        for row in files.read_rows(folder / "labels.parquet", Label)
+    ]
+
+
 def read_labels(folders: Sequence[Path], pool: Pool) -> Labels:
     """Join the labels of one or more folders to a pool: state "labelled", verdict "forged".
 
-    Of a request that is in several folders the last answer counts, also where it takes a label back; and of
-    several requests of one crop the last mask.
+    Of `last_answers`: of a request that is in several folders the last answer counts, also where it takes a
+    label back; and of several requests of one crop the mask of the last round.
 
     Raises:
       UsageError: if a `labels.parquet` cannot be used, a mask is missing or of another size than its crop, or
         none of the labels is of a fake in the pool.
     """
-    found: dict[tuple[str, str], Path] = {}
-    asked: dict[str, tuple[str, str]] = {}
-    states: collections.Counter[str] = collections.Counter()
-    replaced = 0
-    for folder in map(Path, folders):
-        for label in read_rows(folder / "labels.parquet", Label):
-            states[label.state if label.state != "labelled" else label.verdict] += 1
-            if label.state != "labelled" or label.verdict != "forged":
-                replaced += found.pop(asked.get(label.request_id, ("", "")), None) is not None
-                continue
-            mask = _find_mask(folder, label)
-            crop = label.key, label.crop_sha256
-            before = found.pop(crop, None)
-            replaced += before is not None and file_sha256(before) != file_sha256(mask)
-            found[crop] = mask
-            asked[label.request_id] = crop
+    drawn = {
+        (label.key, label.crop_sha256, file_sha256(_find_mask(folder, label)))
+        for label, folder in _read_all(folders)
+        if _trains(label)
+    }
+    rows = last_answers(folders)
+    states = collections.Counter(
+        label.state if label.state != "labelled" else label.verdict for label, _ in rows
+    )
+    last = {(label.key, label.crop_sha256): (label, folder) for label, folder in rows if _trains(label)}
+    found = {crop: _find_mask(folder, label) for crop, (label, folder) in last.items()}
     names = ", ".join(str(folder) for folder in folders)
     if not found:
         said = ", ".join(f"{count:,} {state}" for state, count in sorted(states.items())) or "no rows"
@@ -92,7 +110,12 @@ def read_labels(folders: Sequence[Path], pool: Pool) -> Labels:
             f"({other:,} are of other crop_sha256, {absent:,} of samples that are no fakes of {pool.said}); "
             "name the shards that the requests were made from, or request again"
         )
-    return Labels(joined, other, absent, replaced)
+    sources = {last[crop][0].source for crop in joined}
+    return Labels(joined, other, absent, len(drawn) - len(found), tuple(sorted(sources)))
+
+
+def _trains(label: Label) -> bool:
+    return label.state == "labelled" and label.verdict == "forged"
 
 
 def _find_fakes(pool: Pool, crops: Iterable[tuple[str, str]]) -> list[tuple[int, tuple[str, str], int]]:

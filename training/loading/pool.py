@@ -27,6 +27,10 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 _NAME = re.compile(r"[A-Za-z0-9_./=+,@%-]+\.tar")
 
 
+class NoSamplesError(UsageError):
+    """Folders, split and filter are sound, and leave nothing."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Pool:
     """Samples, and the shards that hold them.
@@ -81,7 +85,8 @@ def read_pool(shards: Sequence[str | Path], where: str = "", split: str | None =
 
     Raises:
       UsageError: if a folder is not one of finished shards of frames of this schema version, the filter
-        cannot be used or leaves nothing, or two folders hold the same key.
+        cannot be used, or what it chooses holds a key twice or a group in two splits.
+      NoSamplesError: if split and filter leave nothing.
     """
     folders = tuple(str(folder).rstrip("/") or "/" for folder in shards)
     if not folders:
@@ -94,20 +99,21 @@ def read_pool(shards: Sequence[str | Path], where: str = "", split: str | None =
         read.append(seen)
     table = pa.concat_tables(parts)
     found = table.num_rows
-    if split is not None:
-        table = table.filter(pc.equal(table["split"], split))
-    of_split = table.num_rows
+    of_split = found if split is None else pc.sum(pc.equal(table["split"], split)).as_py() or 0
     if where.strip():
         table = table.filter(pa.array(_matches(table, where)))
+    _check_keys(table, folders)
+    _check_groups(table, folders)
+    if split is not None:
+        table = table.filter(pc.equal(table["split"], split))
     said = f"split {split!r}" if split is not None else "all splits"
     said += f", --where {where!r}" if where.strip() else ""
     if not table.num_rows:
-        raise UsageError(
+        raise NoSamplesError(
             f"--shards {', '.join(folders)}: no sample is left of {found:,}: {said.split(',')[0]} leaves "
             f"{of_split:,}{f', --where {where!r} leaves 0' if where.strip() else ''}; "
             f"widen the filter, or name other shards{_seen(pa.concat_tables(parts), where)}"
         )
-    _check_keys(table, folders)
     return Pool(_by_shard(table).combine_chunks(), folders, digest(read, where, split), sizes, said)
 
 
@@ -235,6 +241,24 @@ def _check_keys(table: pa.Table, folders: tuple[str, ...]) -> None:
         raise UsageError(
             f"--shards {', '.join(folders)}: {len(twice):,} samples are there twice, such as {key} in "
             f"{' and '.join(shards)}; name each folder once, or choose with --where"
+        )
+
+
+def _check_groups(table: pa.Table, folders: tuple[str, ...]) -> None:
+    """A source group may have one split only, or a model is tested on faces that it was trained on."""
+    splits = table.group_by(["dataset", "group"]).aggregate([("split", "count_distinct")])
+    torn = (
+        splits.filter(pc.greater(splits["split_count_distinct"], 1)).select(["dataset", "group"]).to_pylist()
+    )
+    if torn:
+        dataset, group = torn[0].values()
+        mine = table.filter(pc.and_(pc.equal(table["dataset"], dataset), pc.equal(table["group"], group)))
+        where = {row["split"]: row["shard"] for row in mine.select(["split", "shard"]).to_pylist()}
+        said = " and ".join(f"{split} ({shard})" for split, shard in sorted(where.items()))
+        raise UsageError(
+            f"--shards {', '.join(folders)}: {len(torn):,} source groups are in more than one split, such as "
+            f"group {group} of {dataset} in {said}; choose with --where, or make the folders with the same "
+            "splits"
         )
 
 
