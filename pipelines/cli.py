@@ -11,7 +11,7 @@ from pathlib import Path
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from schemas.outcome import Outcome
-from schemas.program import FAILURES, WHOLE
+from schemas.program import FAILURES, WHOLE, make_parser
 
 _EPILOG = """
 Beam's flags pass through, from the command line or from $BEAM_ARGS, for example
@@ -25,19 +25,7 @@ A rerun continues where the last one stopped, and does nothing where nothing has
 
 def stage_parser(stage: str, description: str) -> argparse.ArgumentParser:
     """A parser with the flags that every stage takes."""
-    parser = argparse.ArgumentParser(
-        prog=f"python -m pipelines.{stage}",
-        description=description,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "--params",
-        type=Path,
-        metavar="FILE",
-        help="parameters (default: ./params.yaml, else built-in defaults)",
-    )
+    parser = make_parser(f"pipelines.{stage}", description, _EPILOG)
     parser.add_argument("--dry-run", action="store_true", help="print what would be done, and write nothing")
     parser.add_argument(
         "--retry-failed",

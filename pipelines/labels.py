@@ -1,6 +1,5 @@
 """The label stage: what people, or an oracle, answered to label requests."""
 
-import argparse
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -121,13 +120,7 @@ def _check_out(out: Path, folders: Sequence[Path], requests: Requests, source: S
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipelines.labels",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = program.make_parser("pipelines.labels", _DESCRIPTION, _EPILOG)
     parser.add_argument(
         "--requests", type=Path, required=True, metavar="FOLDER", help="folder that training.request made"
     )
@@ -140,12 +133,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         help=f"where answers are: {_FORMS}",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder of the labels")
-    parser.add_argument(
-        "--params",
-        type=Path,
-        metavar="FILE",
-        help="parameters (default: ./params.yaml, else built-in defaults)",
-    )
     parser.add_argument(
         "--annotators",
         type=int,

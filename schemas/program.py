@@ -1,13 +1,39 @@
-"""How a command ends: its exit code, and a message where the user can mend it."""
+"""How a command begins (its parser) and ends (its exit code, a message where the user can mend it)."""
 
+import argparse
 import importlib
 import os
 import signal
 import sys
+from pathlib import Path
 
 from schemas.errors import StoppedError, UsageError
 
 WHOLE, STOPPED, USAGE, FAILURES = 0, 1, 2, 3
+
+
+def make_parser(module: str, description: str, epilog: str) -> argparse.ArgumentParser:
+    """A parser with `--params`.
+
+    Args:
+      module: that is run, such as "training.train".
+      description: what the command does.
+      epilog: examples, exit codes.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {module}",
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--params",
+        type=Path,
+        metavar="FILE",
+        help="parameters (default: ./params.yaml, else built-in defaults)",
+    )
+    return parser
 
 
 def run_main(module: str) -> None:

@@ -1,31 +1,6 @@
 """What the command lines of training share."""
 
 import argparse
-from pathlib import Path
-
-
-def make_parser(name: str, description: str, epilog: str) -> argparse.ArgumentParser:
-    """A parser with `--params`.
-
-    Args:
-      name: of the module in `training`.
-      description: what the command does.
-      epilog: examples, exit codes.
-    """
-    parser = argparse.ArgumentParser(
-        prog=f"python -m training.{name}",
-        description=description,
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "--params",
-        type=Path,
-        metavar="FILE",
-        help="parameters (default: ./params.yaml, else built-in defaults)",
-    )
-    return parser
 
 
 def add_shards(parser: argparse.ArgumentParser) -> None:

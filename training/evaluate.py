@@ -17,7 +17,7 @@ from schemas.params_file import read_params
 from schemas.params_training import EvaluateParams
 from schemas.run import Run
 from training import devices
-from training.command import add_device, add_shards, make_parser
+from training.command import add_device, add_shards
 from training.data import Batch, evaluation_batches
 from training.evaluation import report
 from training.evaluation.figures import Part, detection, located
@@ -185,7 +185,7 @@ def _over_seeds(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = make_parser("evaluate", _DESCRIPTION, _EPILOG)
+    parser = program.make_parser("training.evaluate", _DESCRIPTION, _EPILOG)
     add_shards(parser)
     parser.add_argument("--run", type=Path, required=True, metavar="RUN", help="folder of a finished run")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder of the evaluation")

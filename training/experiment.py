@@ -16,7 +16,7 @@ from schemas.experiment import Figure, Setting, Variant
 from schemas.params import Params
 from schemas.params_file import read_params
 from training import devices
-from training.command import add_device, add_shards, make_parser
+from training.command import add_device, add_shards
 from training.devices import Process
 from training.lae.build import check_params
 from training.loading.pool import Pool, read_pool
@@ -191,7 +191,7 @@ def _train(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = make_parser("experiment", _DESCRIPTION, _EPILOG)
+    parser = program.make_parser("training.experiment", _DESCRIPTION, _EPILOG)
     add_shards(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="figures and tables")
     parser.add_argument("--on", choices=("val", "test"), default="val", help="who is judged (default: val)")

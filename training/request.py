@@ -168,7 +168,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command.make_parser("request", _DESCRIPTION, _EPILOG)
+    parser = program.make_parser("training.request", _DESCRIPTION, _EPILOG)
     command.add_shards(parser)
     command.add_device(parser)
     parser.set_defaults(where=None)

@@ -14,7 +14,7 @@ from schemas.errors import UsageError
 from schemas.params_file import read_params
 from schemas.run import Run
 from training.asking.plan import LIMIT
-from training.command import add_device, add_shards, make_parser
+from training.command import add_device, add_shards
 from training.data import TrainingLoader
 from training.devices import Process, check_precision, open_process
 from training.fitting import checkpoint, run_folder
@@ -230,7 +230,7 @@ def _finish(job: Job, out: Path, fitted: Fitted) -> Run:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = make_parser("train", _DESCRIPTION, _EPILOG)
+    parser = program.make_parser("training.train", _DESCRIPTION, _EPILOG)
     add_shards(parser)
     parser.add_argument(
         "--labels",
