@@ -1,6 +1,6 @@
 """What a person may set of training, label requests, labels and evaluation."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 from schemas.experiment import Arm, Artefact, Variant
 from schemas.record import record
@@ -169,19 +169,9 @@ class ExperimentParams:
     steps2: int = 300
     compression: str = "c23"
     seen: str = "Deepfakes"
-    artefacts: tuple[Artefact, ...] = ("noise", "blur", "logo")
-    arms: tuple[Arm, ...] = (
-        "none",
-        "random",
-        "ranking",
-        "uncertainty",
-        "mislocalisation",
-        "all",
-        "inverted",
-        "fake-half",
-        "paper",
-    )
+    artefacts: tuple[Artefact, ...] = get_args(Artefact)
+    arms: tuple[Arm, ...] = get_args(Arm)
     budgets: tuple[float, ...] = (0.005, 0.01, 0.02, 0.03)
-    variants: tuple[Variant, ...] = ("base", "narrow", "large", "rgb", "reconstruction", "boundary")
+    variants: tuple[Variant, ...] = get_args(Variant)
     resamples: int = 2000
     workers: int = 0

@@ -17,7 +17,7 @@ import torch
 from schemas.errors import StoppedError, UsageError
 from schemas.params_training import TrainParams
 from tests.shards_factory import Corpus, edit_parquet, make_shards, read_tar
-from training.data import Batch, TrainingLoader, evaluation_batches
+from training.data import Batch, EvaluationBatches, TrainingLoader
 from training.loading.pool import read_pool
 
 PLAIN = TrainParams(size=64, batch=8, workers=0, shuffle=20, crop=0.0, flip=0.0)
@@ -61,7 +61,7 @@ def decoded(pool, row):
 @pytest.mark.parametrize("workers", [0, 1, 2])
 @pytest.mark.parametrize("world", [1, 2, 3])
 def test_an_evaluation_shows_every_key_once(pool, world, workers):
-    parts = [evaluation_batches(pool, 64, 7, workers, rank, world) for rank in range(world)]
+    parts = [EvaluationBatches(pool, 64, 7, workers, rank, world) for rank in range(world)]
     found = [list(part) for part in parts]
     keys = pool.column("key")[rows_of(itertools.chain(*found))]
     assert collections.Counter(keys) == collections.Counter(pool.column("key"))
@@ -71,13 +71,13 @@ def test_an_evaluation_shows_every_key_once(pool, world, workers):
 
 def test_more_consumers_than_samples(pool):
     few = pool.take([0, 40])
-    found = [rows_of(evaluation_batches(few, 64, 7, 2, rank, 2)) for rank in range(2)]
+    found = [rows_of(EvaluationBatches(few, 64, 7, 2, rank, 2)) for rank in range(2)]
     assert sorted(np.concatenate(found)) == [0, 1]
 
 
 def test_an_evaluation_shows_what_the_shards_hold(pool):
     kinds = pool.column("mask_kind")
-    for batch in evaluation_batches(pool, 64, 16, 0):
+    for batch in EvaluationBatches(pool, 64, 16, 0):
         assert batch.image.dtype == batch.mask.dtype == torch.uint8
         assert batch.fake.dtype == torch.float32
         assert not batch.labelled.any()
@@ -221,7 +221,7 @@ def test_mixed_sizes_become_one(tmp_path, shards):
     large = make_shards(tmp_path / "large", Corpus(dataset="large", groups=4, frames=1, size=96))
     pool = read_pool([shards, large], split=None)
     for size in (48, 64, 96):
-        batches = list(evaluation_batches(pool, size, 64, 0))
+        batches = list(EvaluationBatches(pool, size, 64, 0))
         assert sum(len(batch) for batch in batches) == len(pool)
         assert {batch.image.shape[1:] for batch in batches} == {(3, size, size)}
         assert {batch.mask.shape[1:] for batch in batches} == {(size, size)}
@@ -272,6 +272,6 @@ def test_a_killed_worker_stops_the_run_with_a_remedy(pool):
 
 
 def test_a_batch_moves_to_a_device(pool):
-    batch = next(iter(evaluation_batches(pool, 64, 4, 0)))
+    batch = next(iter(EvaluationBatches(pool, 64, 4, 0)))
     assert same(batch.to("cpu"), batch)
     assert batch.to("meta").image.device.type == "meta"

@@ -11,7 +11,7 @@ import pytest
 from schemas.errors import UsageError
 from tests.shards_factory import Corpus, edit_tar, make_shards
 from tests.test_training_loader import PLAIN, rows_of, same
-from training.data import TrainingLoader, evaluation_batches
+from training.data import EvaluationBatches, TrainingLoader
 from training.loading.pool import read_pool
 
 TAR = "train/demo-train-000000.tar"
@@ -92,13 +92,13 @@ def test_what_is_broken_is_said_or_skipped_and_counted(own, case, workers):
     pool = read_pool([own])
     params = dataclasses.replace(PLAIN, workers=workers)
     with pytest.raises(UsageError, match=message) as raised:
-        list(evaluation_batches(pool, 64, 8, workers))
+        list(EvaluationBatches(pool, 64, 8, workers))
     assert TAR in str(raised.value)
     assert "--skip-broken" in str(raised.value)
     with pytest.raises(UsageError, match=message):
         list(TrainingLoader(pool, params).epoch(0))
 
-    evaluation = evaluation_batches(pool, 64, 8, workers, skip_broken=True)
+    evaluation = EvaluationBatches(pool, 64, 8, workers, skip_broken=True)
     rows = rows_of(evaluation)
     shard = str(own / TAR)
     assert len(rows) == len(set(rows)) < len(pool)
@@ -165,7 +165,7 @@ def test_shards_hold_more_than_is_chosen(own):
     """Samples that the filter left out, that the index does not name, and other members are no matter."""
     edit_tar(own, TAR, lambda members: [("demo/more.jpg", b"x"), *members, ("demo/other.mask.png", b"")])
     pool = read_pool([own], "compression == 'c40'")
-    counted = collections.Counter(rows_of(evaluation_batches(pool, 64, 8, 1)))
+    counted = collections.Counter(rows_of(EvaluationBatches(pool, 64, 8, 1)))
     assert counted == collections.Counter(range(len(pool)))
 
 

@@ -9,7 +9,7 @@ from schemas.files import write_rows
 from schemas.label import Label
 from tests.shards_factory import Corpus, edit_tar, make_shards
 from tests.test_training_loader import AUGMENTED, PLAIN, rows_of, same
-from training.data import TrainingLoader, evaluation_batches
+from training.data import EvaluationBatches, TrainingLoader
 from training.fitting.run_folder import gather_labels
 from training.loading.labels import read_labels
 from training.loading.pool import read_pool
@@ -247,4 +247,4 @@ def test_a_labelled_crop_that_changed_in_its_shard(tmp_path):
     assert sum(loader.skipped.values()) == 1
     shown = {row for batch in loader.epoch(0) for row in batch.rows[batch.labelled].tolist()}
     assert shown == set(rows[1:])
-    assert len(rows_of(evaluation_batches(pool, 64, 8, 0))) == len(pool)
+    assert len(rows_of(EvaluationBatches(pool, 64, 8, 0))) == len(pool)

@@ -23,7 +23,7 @@ from tests.shards_factory import Corpus, edit_parquet, edit_tar, make_shards, re
 from training import request
 from training.asking import writing
 from training.asking.evidence import gather_evidence
-from training.data import evaluation_batches
+from training.data import EvaluationBatches
 from training.lae.model import LAE, ModelConfig
 from training.loading.pool import read_pool
 
@@ -366,7 +366,7 @@ def test_evidence_does_not_depend_on_the_order_of_batches(shards):
     pool = read_pool([shards])
     torch.manual_seed(1)
     model = LAE(ModelConfig(64, 4, 8, True))
-    batches = list(evaluation_batches(pool, 64, 50, 0))
+    batches = list(EvaluationBatches(pool, 64, 50, 0))
     found = gather_evidence(model, pool.table, batches, "cpu")
     other = gather_evidence(model, pool.table, batches[::-1], "cpu")
     assert found.rows.tolist() == list(range(IMAGES))

@@ -210,19 +210,6 @@ class EvaluationBatches:
             yield canvas.batch(filled)
 
 
-def evaluation_batches(
-    pool: Pool,
-    size: int,
-    batch: int,
-    workers: int,
-    rank: int = 0,
-    world: int = 1,
-    skip_broken: bool = False,
-) -> EvaluationBatches:
-    """See `EvaluationBatches`."""
-    return EvaluationBatches(pool, size, batch, workers, rank, world, skip_broken)
-
-
 def _make_skips(source: Source, workers: int, allowed: bool) -> Skips:
     """Counts of each worker, and, last, of the process that starts them."""
     counts = torch.zeros((workers + 1, len(source.shards)), dtype=torch.int64).share_memory_()

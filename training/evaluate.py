@@ -18,7 +18,7 @@ from schemas.params_training import EvaluateParams
 from schemas.run import Run
 from training import devices
 from training.command import add_device, add_shards
-from training.data import Batch, evaluation_batches
+from training.data import Batch, EvaluationBatches
 from training.evaluation import report
 from training.evaluation.figures import Part, detection, located
 from training.evaluation.found import Evaluation, SeedKey
@@ -84,7 +84,7 @@ class Job:
     def batches(self, pool: Pool, size: int) -> Iterable[Batch]:
         """All images of a pool."""
         workers = self.params.train.workers
-        return evaluation_batches(pool, size, _BATCH, workers, skip_broken=self.skip_broken)
+        return EvaluationBatches(pool, size, _BATCH, workers, skip_broken=self.skip_broken)
 
     def run(self, folder: Path, keep: bool) -> Evaluated:
         """What one run's model says of all images; with `keep`, with its attention maps."""

@@ -7,6 +7,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from itertools import pairwise
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import torch
 from tqdm import tqdm
 
@@ -64,7 +65,7 @@ def _load(folder: Path, split: str, edge: int) -> memory.Images:
     name = f"{split}-{edge}"
     if name not in _images:
         kept = torch.load(folder / f"{name}.pt", mmap=True, weights_only=True)
-        table = memory.read_table(folder / f"{split}.parquet")
+        table = pq.read_table(folder / f"{split}.parquet")
         _images[name] = memory.Images(table, kept["image"], kept["mask"], kept["known"])
     return _images[name]
 
@@ -77,7 +78,7 @@ def _run(unit: Unit, folder: Path, split: str, params: Params, device: torch.dev
 
 
 def _keep(pool: Pool, split: str, edges: set[int], folder: Path, workers: int) -> None:
-    memory.write_table(folder / f"{split}.parquet", pool.table)
+    files.write_tables(folder / f"{split}.parquet", pool.table.schema, [pool.table])
     for edge in sorted(edges):
         images = memory.load(pool, edge, workers)
         with files.atomic_write(folder / f"{split}-{edge}.pt") as file:

@@ -21,7 +21,7 @@ from training.asking import writing
 from training.asking.evidence import gather_evidence
 from training.asking.plan import LIMIT, Round, make_requests, plan_round, select
 from training.asking.selection import Evidence, Floats, Rows, separations
-from training.data import evaluation_batches
+from training.data import EvaluationBatches
 from training.evaluation.predict import Predictions, predict
 from training.fitting.run_folder import load_model
 from training.loading.pool import Pool, is_url
@@ -92,7 +92,7 @@ def run_stage(
     size, every = model.config.size, len(plan.pool)
     with files.exclusive(out):
         files.remove_parts(out)
-        batches = evaluation_batches(plan.pool, size, _BATCH, workers, skip_broken=skip_broken)
+        batches = EvaluationBatches(plan.pool, size, _BATCH, workers, skip_broken=skip_broken)
         progress = tqdm(batches, "training images", unit="batch", disable=None)
         evidence = gather_evidence(model, plan.pool.table, progress, place)
         plan = dataclasses.replace(plan, pool=plan.pool.take(evidence.rows))
@@ -100,7 +100,7 @@ def run_stage(
         requests = make_requests(plan, rows, score, evidence, params.strategy)
         order = np.sort(rows)
         part = plan.pool.take(order)
-        batches = evaluation_batches(part, size, _BATCH, workers, skip_broken=skip_broken)
+        batches = EvaluationBatches(part, size, _BATCH, workers, skip_broken=skip_broken)
         maps = _maps(predict(model, batches, place, maps=True), len(part))[np.searchsorted(order, rows)]
         metadata = {
             "run": plan.run.model_sha256,

@@ -158,19 +158,15 @@ class Shown:
 
     def range(self, figure: Figure | None) -> str:
         """Its interval over clips; why there is none."""
-        if figure is None:
-            return ""
-        if figure.low is None or figure.high is None:
-            return figure.reason
-        return f"{figure.low:.3f} to {figure.high:.3f}"
+        return "" if figure is None else _span(figure.low, figure.high, figure.reason)
 
     def groups(self, figure: Figure | None) -> str:
         """Its interval over source groups; why there is none."""
-        if figure is None:
-            return ""
-        if figure.group_low is None or figure.group_high is None:
-            return figure.group_reason
-        return f"{figure.group_low:.3f} to {figure.group_high:.3f}"
+        return "" if figure is None else _span(figure.group_low, figure.group_high, figure.group_reason)
+
+
+def _span(low: float | None, high: float | None, reason: str) -> str:
+    return reason if low is None or high is None else f"{low:.3f} to {high:.3f}"
 
 
 def headline(found: Evaluation) -> list[tuple[str, str, str]]:

@@ -189,7 +189,7 @@ def draw_prior(labels: Labels, model: LAE, params: TrainParams) -> Tensor:
         cv2.resize(_read_mask(path), (size, size), interpolation=cv2.INTER_AREA)
         for path in labels.masks.values()
     ]
-    prior = face_prior(torch.from_numpy(np.stack(masks)), size >> model.config.halvings)
+    prior = face_prior(torch.from_numpy(np.stack(masks)), model.config.grid)
     if params.loss.outside and not prior.any():
         raise UsageError(
             f"--labels: {len(masks):,} masks have no region in common, so they do not say where faces are; "

@@ -6,7 +6,7 @@ import numpy as np
 
 from schemas.errors import StoppedError
 from schemas.params_training import TrainParams
-from training.data import evaluation_batches
+from training.data import EvaluationBatches
 from training.devices import Process
 from training.evaluation.metrics import detect
 from training.evaluation.predict import predict
@@ -69,7 +69,7 @@ class Validation:
         """
         self.skipped: dict[str, int] = {}
         self._fake, self._process = pool.column("label") == "fake", process
-        self._batches = evaluation_batches(
+        self._batches = EvaluationBatches(
             pool, params.size, params.batch, params.workers, process.rank, process.world, skip_broken
         )
 

@@ -47,6 +47,11 @@ class ModelConfig:
         """How often the encoder halves the resolution: the latent's grid is 16 to 30 cells wide."""
         return int(math.log2(self.size / GRID))
 
+    @property
+    def grid(self) -> int:
+        """Cells along an edge of the latent and of the attention map."""
+        return self.size >> self.halvings
+
 
 @dataclasses.dataclass(frozen=True)
 class Activity:

@@ -1,19 +1,18 @@
 """A pool's images in memory: for experiments that train many small models on the same images."""
 
 import dataclasses
+import functools
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from schemas import files
-from training.data import Batch, evaluation_batches
+from training.asking.evidence import read_landmarks
+from training.data import Batch, EvaluationBatches
 from training.loading.pool import Pool
 
 Rows = npt.NDArray[np.int64]
@@ -38,7 +37,7 @@ class Images:
     def __len__(self) -> int:
         return len(self.table)
 
-    @property
+    @functools.cached_property
     def fake(self) -> npt.NDArray[np.bool_]:
         """Bool (N,)."""
         return np.array(self.table["label"].to_pylist()) == "fake"
@@ -63,7 +62,7 @@ class Images:
         first = (edge - size) // 2
         part = slice(first, first + size)
         scale = self.table["size"].to_numpy() / edge
-        landmarks = np.array(self.table["landmarks"].to_pylist()) - (first * scale)[:, None, None]
+        landmarks = read_landmarks(self.table) - (first * scale)[:, None, None]
         moved = {"landmarks": pa.array(landmarks.tolist()), "size": pa.array(size * scale)}
         table = self.table
         for name, column in moved.items():
@@ -100,19 +99,9 @@ def load(pool: Pool, edge: int, workers: int) -> Images:
     image = torch.empty((len(pool), 3, edge, edge), dtype=torch.uint8)
     mask = torch.empty((len(pool), edge, edge), dtype=torch.uint8)
     known = torch.empty(len(pool), dtype=torch.bool)
-    for part in evaluation_batches(pool, edge, 64, workers):
+    for part in EvaluationBatches(pool, edge, 64, workers):
         image[part.rows], mask[part.rows], known[part.rows] = part.image, part.mask, part.known
     return Images(pool.table, image, mask, known)
-
-
-def write_table(path: Path, table: pa.Table) -> None:
-    """Keep the records of images."""
-    files.write_tables(path, table.schema, [table])
-
-
-def read_table(path: Path) -> pa.Table:
-    """What `write_table` kept."""
-    return pq.read_table(path)
 
 
 class MemoryBatches:

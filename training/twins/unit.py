@@ -141,8 +141,7 @@ class _Twins:
         images = dataclasses.replace(self.images, mask=masks)
         prior = None
         if arm != "none":
-            grid = self.params.size >> model.config.halvings
-            prior = losses.face_prior(images.take(rows).centre(self.params.size).mask, grid)
+            prior = losses.face_prior(images.take(rows).centre(self.params.size).mask, model.config.grid)
         params = dataclasses.replace(self.params, loss=_weights(self.params.loss, arm))
         batches = self._batches(images, self.lengths.steps2, self.unit.seed + 1000, rows)
         return fit(model, batches, params, 2, prior=prior, process=self.process).model
