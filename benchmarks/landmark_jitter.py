@@ -41,7 +41,7 @@ def measure(path: Path, most: int) -> list[float]:
     for _, every, smooth in CASES:
         some: Sequence[Observation] = [item for item in whole if item.frame % every == 0]
         track = link(some, options.max_gap)[0]
-        rows = track_frames(0, track, shape, replace(options, every=every, smooth=smooth), CropParams())
+        rows = track_frames("", 0, track, shape, replace(options, every=every, smooth=smooth), CropParams())
         landmarks = np.array([row.landmarks for row in rows]).reshape(-1, 5, 2)
         matrices = np.array([row.crop_to_frame for row in rows]).reshape(-1, 2, 3)
         found.append(jitter(landmarks, np.sqrt(np.abs(np.linalg.det(matrices[:, :, :2])))))

@@ -29,7 +29,7 @@ from schemas.sidecar import Sidecar
 from transforms.assignment import assign_shards, count_shards
 
 # Raise it when samples change for the same inputs: every shard is then built again.
-VERSION = 2
+VERSION = 3
 
 _SUFFIXES = (".tar", ".parquet")
 _TRACK_OUTCOMES = "outcomes.parquet"

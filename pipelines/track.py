@@ -25,7 +25,7 @@ from transforms.observe import ClipShape, observe
 from transforms.tracking import RawTrack, link, track_frames
 
 # Raise it when the stage's results change: every group is then tracked again.
-VERSION = 1
+VERSION = 2
 
 # Frames in which several faces are compared to find the forged one.
 _ENERGY_FRAMES = 5
@@ -132,7 +132,7 @@ class TrackBuilder:
         rows = [
             row
             for number, raw in enumerate(tracks)
-            for row in track_frames(number, raw, shape, options, self._crop)
+            for row in track_frames(group.reference.clip, number, raw, shape, options, self._crop)
         ]
         events = [f"{number:02d}:{event}" for number, raw in enumerate(tracks) for event in raw.events]
         return rows, events

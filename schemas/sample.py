@@ -18,6 +18,10 @@ MaskKind = Literal[
     "unknown",
 ]
 
+# What a crop was aligned by: the landmarks of its face; nothing, since none was found in a picture that is a
+# face crop already; or the landmarks of its original, carried over by registering the two pictures.
+Alignment = Literal["landmarks", "picture", "registered"]
+
 Matrix = tuple[tuple[float, float, float], tuple[float, float, float]]
 Point = tuple[float, float]
 Points5 = tuple[Point, Point, Point, Point, Point]
@@ -89,6 +93,9 @@ class Sample(SampleBase):
       mask_kind: what `mask.png` is; "unknown" where there is none.
       mask_quality: how far `mask.png` can be trusted.
       crop_sha256: of the image member's bytes.
+      alignment: what the crop was aligned by: "landmarks", "picture" (a picture that is a face crop already,
+        taken as it is, since no face was found; its landmarks are the template's) or "registered" (the
+        landmarks of the original, where the fake's picture has another size or place).
     """
 
     frame: int
@@ -97,6 +104,7 @@ class Sample(SampleBase):
     mask_kind: MaskKind
     mask_quality: MaskQuality
     crop_sha256: str
+    alignment: Alignment = "landmarks"
 
 
 @record
@@ -109,3 +117,4 @@ class SequenceSample(SampleBase):
     mask_kind: tuple[MaskKind, ...]
     mask_quality: tuple[MaskQuality, ...]
     crop_sha256: tuple[str, ...]
+    alignment: tuple[Alignment, ...] = ()

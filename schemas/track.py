@@ -1,14 +1,18 @@
 """One face followed through a reference clip."""
 
 from schemas.record import record
+from schemas.sample import Alignment
 
 
 @record
 class TrackFrame:
-    """A face in one frame of a reference clip; a row of a track file. Coordinates are pixels of the
-    reference clip after display rotation; pixel centres are at whole numbers.
+    """A face in one frame of a clip; a row of a track file.
+
+    Coordinates are pixels of the clip after display rotation; pixel centres are at whole numbers.
 
     Attributes:
+      clip: that the row is of: the group's reference clip, whose rows every clip of the same picture size
+        shares, or a clip of another size.
       track: number of the track in its group; 0 is the face to use.
       frame: 0-based, in presentation order.
       detected: False where the geometry was interpolated between detections.
@@ -20,8 +24,10 @@ class TrackFrame:
       oval: 36x2, smoothed: the face's outline, in order.
       lips: 20x2, smoothed: the lips' outer outline, in order.
       crop_to_frame: 2x3 similarity, row by row: crop pixel to frame pixel.
+      alignment: what the geometry was found by, as in `Sample`.
     """
 
+    clip: str
     track: int
     frame: int
     detected: bool
@@ -32,3 +38,4 @@ class TrackFrame:
     oval: tuple[float, ...]
     lips: tuple[float, ...]
     crop_to_frame: tuple[float, ...]
+    alignment: Alignment = "landmarks"

@@ -48,7 +48,8 @@ def sample(**changes) -> schemas.Sample:
 
 def sequence() -> schemas.SequenceSample:
     row = schemas.to_row(sample())
-    for field in ("frame", "crop_to_frame", "landmarks", "mask_kind", "mask_quality", "crop_sha256"):
+    names = "frame", "crop_to_frame", "landmarks", "mask_kind", "mask_quality", "crop_sha256", "alignment"
+    for field in names:
         row[field] = [row[field]] * 3
     return schemas.from_row(schemas.SequenceSample, row)
 

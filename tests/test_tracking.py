@@ -67,14 +67,14 @@ def test_a_lost_face_is_recorded_and_not_interpolated_over():
     frames = [seen(i, *([face(10, 10)] if i < 10 or i >= 40 else [])) for i in range(50)]
     (track,) = link(frames, 12)
     assert track.events == ["10:lost"]
-    rows = track_frames(0, track, ClipShape(50, 640, 480, 25), TrackParams(every=1), CropParams())
+    rows = track_frames("a.mp4", 0, track, ClipShape(50, 640, 480, 25), TrackParams(every=1), CropParams())
     assert [row.frame for row in rows] == [*range(10), *range(40, 50)]
 
 
 def test_short_gaps_are_filled_and_marked():
     frames = [seen(i, *([] if i in (4, 5) else [face(10 + 2 * i, 10)])) for i in range(10)]
     (track,) = link(frames, 12)
-    rows = track_frames(0, track, ClipShape(10, 640, 480, 25), TrackParams(every=1), CropParams())
+    rows = track_frames("a.mp4", 0, track, ClipShape(10, 640, 480, 25), TrackParams(every=1), CropParams())
     assert [row.frame for row in rows] == list(range(10))
     assert [row.frame for row in rows if not row.detected] == [4, 5]
     left = np.array([row.landmarks[0] for row in rows])
@@ -84,7 +84,7 @@ def test_short_gaps_are_filled_and_marked():
 def test_sparse_frames_are_not_smoothed_across_gaps():
     frames = [seen(i, face(10 + i, 10)) for i in range(0, 100, 25)]
     (track,) = link(frames, 12)
-    rows = track_frames(0, track, ClipShape(100, 640, 480, 25), TrackParams(every=25), CropParams())
+    rows = track_frames("a.mp4", 0, track, ClipShape(100, 640, 480, 25), TrackParams(every=25), CropParams())
     assert [row.frame for row in rows] == [0, 25, 50, 75]
     assert all(row.detected for row in rows)
 

@@ -64,6 +64,7 @@ def make_record(
         "mask_kind": [frame.mask_kind for frame in frames],
         "mask_quality": [frame.mask_quality for frame in frames],
         "crop_sha256": [frame.crop_sha256 for frame in frames],
+        "alignment": [frame.row.alignment for frame in frames],
     }
     if sequence:
         lists: dict = {name: tuple(values) for name, values in each.items()}

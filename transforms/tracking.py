@@ -124,9 +124,9 @@ def segments(frames: Sequence[int], max_gap: int) -> list[tuple[int, int]]:
 
 
 def track_frames(
-    number: int, raw: RawTrack, shape: ClipShape, track: TrackParams, crop: CropParams
+    clip: str, number: int, raw: RawTrack, shape: ClipShape, track: TrackParams, crop: CropParams
 ) -> list[TrackFrame]:
-    """A track's rows: smoothed and interpolated over short gaps, never over longer ones.
+    """A track's rows of a clip: smoothed and interpolated over short gaps, never over longer ones.
 
     Frames without a detection are filled in up to `track.max_gap` in a row. Where `track.every` is larger
     than that, only detected frames are kept, and nothing is smoothed.
@@ -155,6 +155,7 @@ def track_frames(
             oval = points[row, 5 : 5 + len(FACE_OVAL)]
             rows.append(
                 TrackFrame(
+                    clip=clip,
                     track=number,
                     frame=frame,
                     detected=frame in detected,

@@ -32,14 +32,15 @@ def declare(layout: Layout, dataset: str, listing: Listing, params: DatasetParam
 
 
 def elect(clips: Iterable[Clip], lost: Mapping[str, str]) -> tuple[list[Clip], list[Outcome]]:
-    """Mark each group's reference clip: its real clip at the best quality that is there.
+    """Mark each group's reference clip: its real clip at the best quality that is there, else its best fake.
 
     Args:
       clips: in any order.
       lost: why a group has no real clip, by group, where that is known.
 
     Returns:
-      Clips of groups that have a real clip, sorted by group, and a `no_original` outcome for each other one.
+      Clips sorted by group, and a `no_original` outcome for each that needs a real clip (`Clip.truth`) where
+      its group has none.
     """
     groups: dict[str, list[Clip]] = {}
     for clip in clips:
@@ -49,8 +50,9 @@ def elect(clips: Iterable[Clip], lost: Mapping[str, str]) -> tuple[list[Clip], l
         members.sort(key=_order)
         if members[0].label != "real":
             why = lost.get(group, f"no real clip of {group} is here; download it")
-            outcomes += [failed(clip.dataset, clip.clip, group, "no_original", why) for clip in members]
-            continue
+            orphans = [clip for clip in members if clip.truth == "original"]
+            outcomes += [failed(clip.dataset, clip.clip, group, "no_original", why) for clip in orphans]
+            members = [clip for clip in members if clip.truth != "original"]
         kept += [
             clip if clip.reference == (number == 0) else replace(clip, reference=number == 0)
             for number, clip in enumerate(members)
