@@ -38,7 +38,10 @@ def list_root(dataset: str, root: str) -> tuple[Listing, list[Outcome]]:
     def read_text(path: str) -> str:
         return Path(root, path).read_text("utf-8-sig")
 
-    return Listing(root, files, read_text), refused
+    def read_bytes(path: str) -> bytes:
+        return Path(root, path).read_bytes()
+
+    return Listing(root, files, read_text, read_bytes), refused
 
 
 def _walk(dataset: str, root: str) -> Iterator[str | Outcome]:

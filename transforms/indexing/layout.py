@@ -1,10 +1,12 @@
 """What a dataset's layout is: a module in `transforms/layouts` that turns a list of files into clips."""
 
+import errno
 import importlib
+import os
 import pkgutil
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, cast
 
 from schemas.clip import Clip
@@ -14,10 +16,16 @@ from transforms import layouts
 
 # Best first, where one clip is there in several containers.
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 
 
 class DatasetError(Exception):
     """A dataset cannot be understood: names the value, the file and the remedy."""
+
+
+def _read_nothing(path: str) -> bytes:
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
 
 
 @dataclass(frozen=True)
@@ -29,11 +37,16 @@ class Listing:
       files: paths relative to the root, with `/`, sorted; bytes that are not UTF-8 are lone surrogates
         (surrogateescape).
       read_text: the text of a file by such a path; raises OSError or UnicodeDecodeError.
+      read_bytes: the bytes of one; raises OSError.
+      archived: folders of pictures inside archives, as `<archive>/<folder>`, and how many pictures each holds;
+        for layouts with `ARCHIVES`.
     """
 
     root: str
     files: Sequence[str]
     read_text: Callable[[str], str]
+    read_bytes: Callable[[str], bytes] = _read_nothing
+    archived: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -58,6 +71,9 @@ class Layout(Protocol):
 
     Attributes:
       TERMS: one sentence on the dataset's licence or terms of use, with their address.
+
+    A module whose clips lie in archives has `ARCHIVES = True` as well: the index stage then lists what is in
+    them (`Listing.archived`).
     """
 
     TERMS: str
@@ -123,9 +139,20 @@ def is_video(path: str) -> bool:
     return path[path.rfind(".") :].lower() in VIDEO_SUFFIXES
 
 
+def is_image(path: str) -> bool:
+    """Whether a file's suffix is that of a picture."""
+    return path[path.rfind(".") :].lower() in IMAGE_SUFFIXES
+
+
+def is_archive(path: str) -> bool:
+    """Whether a file's suffix is that of an archive."""
+    return path.lower().endswith(ARCHIVE_SUFFIXES)
+
+
 def suffix_rank(path: str) -> int:
-    """Position of a video's suffix from best (0) to worst."""
-    return VIDEO_SUFFIXES.index(path[path.rfind(".") :].lower())
+    """Position of a suffix from best (0) to worst: videos, then pictures, then anything else."""
+    known, suffix = (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES), path[path.rfind(".") :].lower()
+    return known.index(suffix) if suffix in known else len(known)
 
 
 def failed(dataset: str, unit: str, group: str, reason: Reason, detail: str) -> Outcome:
