@@ -38,7 +38,7 @@ class Listing:
         (surrogateescape).
       read_text: the text of a file by such a path; raises OSError or UnicodeDecodeError.
       read_bytes: the bytes of one; raises OSError.
-      archived: folders of pictures inside archives, as `<archive>/<folder>`, and how many pictures each holds;
+      archived: folders of pictures inside archives, as `<archive>/<folder>`, and how many are in each;
         for layouts with `ARCHIVES`.
     """
 
