@@ -8,6 +8,9 @@ from schemas.clip import Clip, compression_rank
 from schemas.errors import UsageError
 from schemas.files import read_metadata, read_rows
 from transforms.errors import ClipError
+from transforms.indexing.layout import is_image, is_video
+from transforms.media import media_kind, split_archive
+from transforms.stills import picture_names
 
 
 @dataclass(frozen=True)
@@ -79,12 +82,12 @@ def reference_clip(clips: Sequence[Clip]) -> Clip:
 def versions(clips: Sequence[Clip]) -> dict[str, tuple[Clip, ...]]:
     """The clips of a group by what they show: versions of one clip at several compressions, best first.
 
-    Two clips are versions of each other if they have the same method and file name, and no other clip of
-    their compression has.
+    Two clips are versions of each other if they have the same method and file name (or name of the folder of
+    frames), and no other clip of their compression has.
     """
     found: dict[str, list[Clip]] = {}
     for clip in sorted(clips, key=lambda clip: (compression_rank(clip.compression), clip.clip)):
-        found.setdefault(f"{clip.method}/{PurePosixPath(clip.clip).stem}", []).append(clip)
+        found.setdefault(f"{clip.method}/{_stem(clip.clip)}", []).append(clip)
     result: dict[str, tuple[Clip, ...]] = {}
     for name, members in found.items():
         if len({clip.compression for clip in members}) == len(members):
@@ -94,15 +97,31 @@ def versions(clips: Sequence[Clip]) -> dict[str, tuple[Clip, ...]]:
     return result
 
 
+def _stem(clip: str) -> str:
+    """The last part of a clip's path, without its suffix; a folder's name may hold dots, and is whole."""
+    path = PurePosixPath(clip)
+    return path.stem if is_video(path.name) or is_image(path.name) else path.name
+
+
 def clip_path(root: str, clip: Clip) -> Path:
     """A clip's path; checks that it is still what was indexed.
 
+    Of a folder of frames the sum of its pictures' sizes must be the same. Of one in an archive only the
+    archive must be there: whether the pictures are is found when they are read.
+
     Raises:
-      ClipError: "missing" or "changed_on_disk".
+      ClipError: "missing" or "changed_on_disk"; of a folder also as `picture_names`.
     """
     path = Path(root, clip.clip)
+    kind = media_kind(path)
     try:
-        size = path.stat().st_size
+        if kind == "archived":
+            through = split_archive(path)
+            assert through is not None
+            through[0].stat()
+            return path
+        parts = [path / name for name in picture_names(path)] if kind == "folder" else [path]
+        size = sum(part.stat().st_size for part in parts)
     except OSError as error:
         raise ClipError("missing", f"{path}: {error.strerror}; put it back, or index again") from None
     if size != clip.bytes:

@@ -1,7 +1,7 @@
-"""Probing the videos of one source group, and committing what they hold."""
+"""Probing the clips of one source group, and committing what they hold."""
 
-import contextlib
 import os
+import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from schemas.sidecar import Sidecar
 from transforms.errors import ClipError
 from transforms.indexing.layout import failed
 from transforms.indexing.probe import watch
+from transforms.stills import picture_names
 
 # Raise it when probing gives other facts: an interrupted run then begins anew.
 VERSION = 2
@@ -25,14 +26,14 @@ SUFFIX = ".parquet"
 
 @record
 class ProbeUnit:
-    """The videos of a group that are to be probed, as paths relative to the root.
+    """The clips of a group that are to be probed, as paths relative to the root.
 
     Attributes:
       dataset: name.
       group: source group.
       clips: paths of clips.
       masks: paths of official mask clips.
-      digest: of the paths, sizes and times of change of all of them.
+      digest: of the paths, sizes and times of change of all their files.
     """
 
     dataset: str
@@ -44,7 +45,7 @@ class ProbeUnit:
 
 @record
 class Probed:
-    """What a video holds; as in `Clip`. A row of a probe file."""
+    """What a clip holds; as in `Clip`. A row of a probe file."""
 
     path: str
     frames: int
@@ -69,15 +70,22 @@ def plan_group(
     dataset: str, root: str, group: str, clips: Sequence[str], masks: Sequence[str]
 ) -> tuple[ProbeUnit, int]:
     """The unit of a group, and its size in bytes."""
-    stamps = []
-    for path in (*clips, *masks):
-        size, changed = -1, -1
-        with contextlib.suppress(OSError):
-            status = os.stat(f"{root}/{path}")  # noqa: PTH116 - a million times
-            size, changed = status.st_size, status.st_mtime_ns
-        stamps.append((path, size, changed))
+    stamps = [stamp for path in (*clips, *masks) for stamp in _stamps(root, path)]
     unit = ProbeUnit(dataset, group, tuple(clips), tuple(masks), digest(VERSION, len(clips), stamps))
     return unit, sum(max(0, size) for _, size, _ in stamps)
+
+
+def _stamps(root: str, path: str) -> list[tuple[str, int, int]]:
+    """Path, size and time of change of a file, or of each picture of a folder; -1 where it cannot be read."""
+    try:
+        status = os.stat(f"{root}/{path}")  # noqa: PTH116 - a million times
+        if not stat.S_ISDIR(status.st_mode):
+            return [(path, status.st_size, status.st_mtime_ns)]
+        return [
+            stamp for name in picture_names(f"{root}/{path}") for stamp in _stamps(root, f"{path}/{name}")
+        ]
+    except (OSError, ClipError):
+        return [(path, -1, -1)]
 
 
 class ProbeBuilder:
@@ -95,7 +103,7 @@ class ProbeBuilder:
         self._child.close()
 
     def build(self, key: str, units: Sequence[ProbeUnit]) -> Iterable[Outcome]:
-        """Probe a group's videos; an outcome for each clip, and for each mask that cannot be used."""
+        """Probe a group's clips; an outcome for each clip, and for each mask that cannot be used."""
         (unit,) = units
         rows, outcomes = [], []
         for path in (*unit.clips, *unit.masks):

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.clip_masks import ClipMasks, MaskMaker
 from pipelines.clips import clip_path, reference_clip, versions
 from pipelines.isolation import Isolated
-from pipelines.spool import ByteSpool, CropStore, Selection
+from pipelines.spool import ByteSpool, CropStore, Place
 from schemas.clip import Clip, compression_rank
 from schemas.convert import to_row
 from schemas.outcome import Outcome
@@ -21,12 +22,9 @@ from transforms.assignment import block_place
 from transforms.crops import FrameReads, encode_image, fill_crops
 from transforms.errors import ClipError, internal_error
 from transforms.geometry import GroupGeometry, Window
-from transforms.masks import all_zero
-from transforms.pair_guard import guard
-from transforms.pair_masks import BY_DEFINITION, COMPARING, UNKNOWN, binary, measure
+from transforms.masks import all_one, all_zero
+from transforms.pair_masks import BY_DEFINITION, COMPARING, UNKNOWN, WHOLE, binary
 from transforms.records import FrameRecord, make_record
-
-Place = tuple[int, int]
 
 
 @record
@@ -54,16 +52,6 @@ class Encoded:
     members: tuple[tuple[str, Place], ...]
 
 
-@dataclass(frozen=True)
-class _Masks:
-    """Where the encoded masks of one forgery are, by position, and the compression they were measured on."""
-
-    compression: str
-    kinds: dict[int, dict[MaskKind, Place]]
-    quality: dict[int, MaskQuality]
-    notes: list[str]
-
-
 class GroupSampler:
     """Makes the samples of one group.
 
@@ -81,7 +69,9 @@ class GroupSampler:
     def __init__(self, root: str, child: Isolated, spool: ByteSpool, params: SampleParams, folder: Path):
         self._root, self._child, self._spool, self._folder = root, child, spool, folder
         self._params = params
-        self._black = spool.append(encode_image(binary(all_zero(params.crop.size)), "png"))
+        self._black, self._white = (
+            spool.append(encode_image(binary(mask(params.crop.size)), "png")) for mask in (all_zero, all_one)
+        )
 
     def run(
         self, clips: Sequence[Clip], rows: Sequence[TrackFrame], plan_digest: str
@@ -95,10 +85,13 @@ class GroupSampler:
         """
         self._geometry = GroupGeometry(rows, self._params.frames, self._params.shard.unit)
         self._reads = {real: self._geometry.reads(around=real and self._compares) for real in (True, False)}
+        self._maker = MaskMaker(
+            self._spool, self._geometry, self._params.mask, self._params.crop.size, self._official
+        )
         reference = reference_clip(clips)
         self._expected = (reference.width, reference.height)
         self._digest = plan_digest
-        masks: dict[str, _Masks] = {}
+        masks: dict[str, ClipMasks] = {}
         real: dict[str, CropStore] = {}
         try:
             for name, clip, round_ in self._order(clips):
@@ -118,9 +111,12 @@ class GroupSampler:
         found = versions(clips)
         real = {clip.compression for name in found for clip in found[name] if clip.label == "real"}
         ordered = []
+        self._alone: set[str] = set()
         for name, members in found.items():
             shared = [clip.compression for clip in members if clip.compression in real]
             best = shared[0] if shared else ""
+            if not shared:
+                self._alone.add(name)
             for clip in members:
                 late = bool(shared) and compression_rank(best) > compression_rank(clip.compression)
                 round_ = best if late else clip.compression
@@ -130,15 +126,18 @@ class GroupSampler:
         return [item for _, item in sorted(ordered)]
 
     def _clip(
-        self, name: str, clip: Clip, real: dict[str, CropStore], masks: dict[str, _Masks]
+        self, name: str, clip: Clip, real: dict[str, CropStore], masks: dict[str, ClipMasks]
     ) -> Iterator[Encoded | Outcome]:
         outcome = Outcome("shard", clip.dataset, clip.clip, clip.group, "ok")
         crops = self._store(real=clip.label == "real")
         kept = False
         try:
             self._read(clip_path(self._root, clip), crops, self._reads[clip.label == "real"])
-            if clip.label == "fake" and name not in masks and clip.compression in real:
-                masks[name] = self._measure(clip, real[clip.compression], crops)
+            if clip.label == "fake" and name not in masks and clip.truth != "all_one":
+                if clip.compression in real:
+                    masks[name] = self._maker.compared(clip, real[clip.compression], crops)
+                elif name in self._alone:
+                    masks[name] = self._maker.alone(clip, crops)
             encoded = []
             for window in self._geometry.windows:
                 places = [self._geometry.places[window.track, frame] for frame in window.frames]
@@ -183,51 +182,18 @@ class GroupSampler:
             notes = [f"{made} of {planned} samples: {clip.frames} frames, fewer than its original", *notes]
         return dataclasses.replace(outcome, made=made, detail="; ".join(notes))
 
-    def _measure(self, clip: Clip, real: CropStore, fake: CropStore) -> _Masks:
-        found = _Masks(clip.compression, {}, {}, [])
-        official = self._store(real=False)
+    def _official(self, clip: Clip) -> CropStore:
+        """Crops of a clip's official mask."""
+        crops = self._store(real=False)
         try:
-            if clip.official_mask and "official" in {self._params.mask.train, *self._params.mask.kinds}:
-                try:
-                    self._read(Path(self._root, clip.official_mask), official, self._reads[False])
-                    if len(official) < len(fake):
-                        found.notes.append(
-                            f"official mask: {len(official)} of {len(fake)} crops, then it ends"
-                        )
-                except ClipError as error:
-                    found.notes.append(f"official mask: {error}")
-            for places in self._geometry.tracks().values():
-                both = [place for place in places if place in real and place in fake]
-                if not both:
-                    continue
-                pair = guard(
-                    Selection(real, both),
-                    Selection(fake, both),
-                    self._geometry.shapes(both),
-                    self._geometry.around(both, real),
-                )
-                if pair.note and pair.note not in found.notes:
-                    found.notes.append(pair.note)
-                measured = measure(
-                    pair,
-                    Selection(fake, both),
-                    Selection(official, [place for place in both if place in official]),
-                    dense=self._geometry.is_dense(both),
-                    lossless=None if clip.compression == "raw" else False,
-                    params=self._params.mask,
-                )
-                for place, frame in zip(both, measured, strict=True):
-                    found.kinds[place] = {
-                        kind: self._spool.append(encode_image(mask, "png"))
-                        for kind, mask in frame.kinds.items()
-                    }
-                    found.quality[place] = frame.quality
-        finally:
-            official.close()
-        return found
+            self._read(Path(self._root, clip.official_mask), crops, self._reads[False])
+        except BaseException:
+            crops.close()
+            raise
+        return crops
 
     def _encode(
-        self, clip: Clip, window: Window, places: Sequence[int], crops: CropStore, masks: _Masks | None
+        self, clip: Clip, window: Window, places: Sequence[int], crops: CropStore, masks: ClipMasks | None
     ) -> Encoded:
         shard, sequence = self._params.shard, self._params.shard.unit == "sequence"
         members: dict[str, Place] = {}
@@ -255,11 +221,13 @@ class GroupSampler:
         return Encoded(order, sample.key, tuple(sorted(members.items())))
 
     def _mask(
-        self, clip: Clip, place: int, masks: _Masks | None
+        self, clip: Clip, place: int, masks: ClipMasks | None
     ) -> tuple[MaskKind, MaskQuality, dict[str, Place]]:
         """Kind and quality of the training mask, and where the mask members are, of one crop."""
         if clip.label == "real":
             return "all_zero", BY_DEFINITION, {"mask.png": self._black}
+        if clip.truth == "all_one":
+            return "all_one", WHOLE, {"mask.png": self._white}
         if masks is None or place not in masks.kinds:
             return "unknown", UNKNOWN, {}
         kinds, train = masks.kinds[place], self._params.mask.train

@@ -10,6 +10,9 @@ import numpy as np
 
 from schemas.files import PART
 
+Place = tuple[int, int]
+"""Start and length of what `ByteSpool` keeps."""
+
 # Bytes that are kept in memory before a file is used.
 _IN_MEMORY = 64 << 20
 
@@ -27,7 +30,7 @@ class ByteSpool:
         )
         self._end = 0
 
-    def append(self, data: bytes) -> tuple[int, int]:
+    def append(self, data: bytes) -> Place:
         """Keep the bytes; gives what `read` takes."""
         self._file.seek(self._end)
         self._file.write(data)
@@ -35,7 +38,7 @@ class ByteSpool:
         self._end += len(data)
         return place
 
-    def read(self, place: tuple[int, int]) -> bytes:
+    def read(self, place: Place) -> bytes:
         """The bytes that `append` kept."""
         self._file.seek(place[0])
         return self._file.read(place[1])

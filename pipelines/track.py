@@ -1,13 +1,13 @@
 """The track stage: faces, landmarks and crops of each source group, measured on its reference clip."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
 
 from pipelines import cli, publish, resume
 from pipelines.clips import Index, clip_path, read_index, reference_clip, versions
 from pipelines.engine import Work, run
+from pipelines.forged_face import order_by_forgery
 from pipelines.isolation import Isolated
 from schemas import files, program
 from schemas.clip import Clip
@@ -20,22 +20,22 @@ from schemas.record import record
 from schemas.sidecar import Sidecar
 from schemas.track import TrackFrame
 from transforms.errors import ClipError, internal_error
-from transforms.forged import forged_energy
+from transforms.face_crops import MARGIN, as_they_are, follow
 from transforms.observe import ClipShape, observe
-from transforms.tracking import RawTrack, link, track_frames
+from transforms.tracking import link, track_frames
 
 # Raise it when the stage's results change: every group is then tracked again.
 VERSION = 2
-
-# Frames in which several faces are compared to find the forged one.
-_ENERGY_FRAMES = 5
 
 _SKIPPED: tuple[Reason, ...] = ("no_face", "face_too_small", "track_too_short", "no_original")
 
 
 @record
 class Group:
-    """One source group: its reference clip, and the fakes that tell which of several faces was forged."""
+    """One source group: its reference clip, and the fakes that tell which of several faces was forged.
+
+    Without a real clip the reference is one of the fakes.
+    """
 
     dataset: str
     group: str
@@ -59,7 +59,7 @@ def plan(index: Index, track: TrackParams, crop: CropParams) -> tuple[dict[str, 
             outcomes.append(_outcome(index.dataset, group, error))
             continue
         fakes = tuple(best[0] for best in versions(clips).values() if best[0].label == "fake")
-        inputs = [(clip.clip, clip.sha256) for clip in (reference, *fakes)]
+        inputs = [(clip.clip, clip.sha256, clip.official_mask_sha256) for clip in (reference, *fakes)]
         groups[key_of(group)] = Group(
             index.dataset, group, reference, fakes, digest(VERSION, inputs, track, crop)
         )
@@ -91,9 +91,9 @@ class TrackBuilder:
         group = units[0]
         made = []
         try:
-            rows, events = self._rows(group)
+            rows, said = self._crops(group) if group.reference.cropped else self._rows(group)
             path = self._out / f"{key}.parquet"
-            metadata = {"group": group.group, "clip": group.reference.clip, "events": " ".join(events)}
+            metadata = {"group": group.group, "clip": group.reference.clip, "events": said}
             files.write_rows(path, TrackFrame, rows, metadata)
             made.append(publish.describe(path))
             outcome = Outcome(
@@ -102,7 +102,7 @@ class TrackBuilder:
                 group.group,
                 group.group,
                 "ok",
-                detail=" ".join(events),
+                detail=said,
                 made=len(rows),
             )
         except ClipError as error:
@@ -114,7 +114,23 @@ class TrackBuilder:
         publish.commit(self._out, key, Sidecar(group.digest, (outcome,), tuple(made), outcome.made))
         yield outcome
 
-    def _rows(self, group: Group) -> tuple[list[TrackFrame], list[str]]:
+    def _crops(self, group: Group) -> tuple[list[TrackFrame], str]:
+        """Rows of pictures that are face crops already, and how many had no face."""
+        path, options = clip_path(self._root, group.reference), self._track
+        seen = self._child.iterate(observe, str(path), 1, options.min_score, options.min_face, MARGIN)
+        shape: ClipShape = next(seen)
+        raw = follow(seen, shape)
+        alone = replace(options, max_gap=0)
+        name = group.reference.clip
+        rows = track_frames(name, 0, raw, shape, alone, self._crop) if raw.frames else []
+        left = sorted({*range(shape.frames)} - {*raw.frames})
+        rows = sorted(
+            [*rows, *as_they_are(name, left, shape, self._crop)], key=lambda row: (row.track, row.frame)
+        )
+        many = f"no face in {len(left)} of {shape.frames} pictures: taken as they are"
+        return rows, many if left else ""
+
+    def _rows(self, group: Group) -> tuple[list[TrackFrame], str]:
         path = clip_path(self._root, group.reference)
         options = self._track
         seen = self._child.iterate(observe, str(path), options.every, options.min_score, options.min_face)
@@ -128,38 +144,15 @@ class TrackBuilder:
         if not tracks:
             raise _nothing(path, options, observations)
         if len(tracks) > 1:
-            tracks = self._most_forged(group, path, tracks)[: options.max_faces]
+            who = group.reference, group.fakes, shape, tracks
+            tracks = order_by_forgery(self._child, self._root, *who)[: options.max_faces]
         rows = [
             row
             for number, raw in enumerate(tracks)
             for row in track_frames(group.reference.clip, number, raw, shape, options, self._crop)
         ]
         events = [f"{number:02d}:{event}" for number, raw in enumerate(tracks) for event in raw.events]
-        return rows, events
-
-    def _most_forged(self, group: Group, real: Path, tracks: list[RawTrack]) -> list[RawTrack]:
-        """Tracks by the share of the forged energy in their boxes, then by size, as they come."""
-        everywhere = sorted({frame for raw in tracks for frame in raw.frames})
-        picked = sorted(
-            {everywhere[i] for i in np.linspace(0, len(everywhere) - 1, 4 * _ENERGY_FRAMES).astype(int)}
-        )
-        boxes = np.full((len(picked), len(tracks), 4), np.nan)
-        for number, raw in enumerate(tracks):
-            found = dict(zip(raw.frames, raw.faces, strict=True))
-            for row, frame in enumerate(picked):
-                if frame in found:
-                    boxes[row, number] = found[frame].box
-        total = np.zeros(len(tracks))
-        for fake in group.fakes:
-            try:
-                path = str(clip_path(self._root, fake))
-                energy = np.array(list(self._child.iterate(forged_energy, str(real), path, picked, boxes)))
-            except ClipError:
-                continue  # The shard stage reports what is wrong with this clip.
-            if len(energy):
-                total += np.nansum(energy, axis=0)
-        order = sorted(range(len(tracks)), key=lambda number: -total[number])
-        return [tracks[number] for number in order]
+        return rows, " ".join(events)
 
 
 def _nothing(path: Path, options: TrackParams, observations: list) -> ClipError:

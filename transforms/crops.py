@@ -11,7 +11,7 @@ import numpy as np
 
 from transforms.alignment import apply, invert
 from transforms.errors import ClipError
-from transforms.video import Video
+from transforms.media import open_clip
 
 
 def warp(frame: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
@@ -94,14 +94,14 @@ def fill_crops(
     Raises:
       ClipError: if the clip cannot be read, or "other_size".
     """
-    video = Video(path)
-    if len(video) == 0:
+    clip = open_clip(path)
+    if len(clip) == 0:
         raise ClipError("no_frames", f"{path}: no frames")
     length = size * size * 3
     for wanted in reads:
-        if wanted.frame >= len(video):
+        if wanted.frame >= len(clip):
             return
-        frame = video[wanted.frame]
+        frame = clip[wanted.frame]
         height, width = frame.shape[:2]
         if (width, height) != expected:
             raise ClipError(

@@ -41,13 +41,15 @@ class FaceFinder:
     Args:
       min_score: weakest detection that counts, 0 to 1.
       min_face: smallest face that counts: longer edge of its detected box in pixels.
+      margin: of repeated edge pixels around the frame in which faces are detected, in edges of the frame: a
+        face that fills the picture is found no other way.
     """
 
-    def __init__(self, min_score: float = 0.5, min_face: int = 32):
+    def __init__(self, min_score: float = 0.5, min_face: int = 32, margin: float = 0.0):
         # Imported here: it takes a second and much memory, and only the process that detects needs it.
         from mediapipe.python.solutions import face_detection, face_mesh
 
-        self._min_face = min_face
+        self._min_face, self._margin = min_face, margin
         self._detector = face_detection.FaceDetection(model_selection=1, min_detection_confidence=min_score)
         self._mesh = face_mesh.FaceMesh(
             static_image_mode=True, max_num_faces=1, refine_landmarks=False, min_detection_confidence=0.3
@@ -55,15 +57,20 @@ class FaceFinder:
 
     def find(self, frame: np.ndarray) -> tuple[list[Face], int]:
         """Faces of a frame, (height, width, 3) uint8 RGB, the surest first, and how many were too small."""
-        height, width = frame.shape[:2]
+        top, left = (round(self._margin * edge) for edge in frame.shape[:2])
+        padded = cv2.copyMakeBorder(frame, top, top, left, left, cv2.BORDER_REPLICATE) if top else frame
+        height, width = padded.shape[:2]
         faces, small = [], 0
-        for detection in self._detector.process(frame).detections or []:
+        for detection in self._detector.process(padded).detections or []:
             box = detection.location_data.relative_bounding_box
             edge = max(box.width * width, box.height * height)
             if edge < self._min_face:
                 small += 1
                 continue
-            center = ((box.xmin + box.width / 2) * width, (box.ymin + box.height / 2) * height)
+            center = (
+                (box.xmin + box.width / 2) * width - left,
+                (box.ymin + box.height / 2) * height - top,
+            )
             face = self._fit(frame, center, edge, float(detection.score[0]))
             if face is not None:
                 faces.append(face)

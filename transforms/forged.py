@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from transforms.errors import ClipError
-from transforms.video import Video
+from transforms.masks import official
+from transforms.media import open_clip
 
 
 def forged_energy(
@@ -26,21 +27,67 @@ def forged_energy(
     Raises:
       ClipError: if a clip cannot be read, or "other_size".
     """
-    pair = Video(real), Video(fake)
+    pair = open_clip(real), open_clip(fake)
     for index, faces in zip(frames, boxes, strict=True):
         if index >= min(map(len, pair)):
             return
-        a, b = (video[index] for video in pair)
+        a, b = (clip[index] for clip in pair)
         if a.shape != b.shape:
             raise ClipError(
                 "other_size", f"{fake}: {b.shape[1]}x{b.shape[0]}, its original {a.shape[1]}x{a.shape[0]}"
             )
-        energy = np.full(len(faces), np.nan)
-        for number, box in enumerate(faces):
-            if np.isnan(box).any():
-                continue
-            x0, y0 = np.maximum(box[:2], 0).astype(int)
-            x1, y1 = np.ceil(box[2:]).astype(int)
-            part = np.abs(a[y0:y1, x0:x1].astype(np.int16) - b[y0:y1, x0:x1])
-            energy[number] = part.mean() if part.size else np.nan
-        yield energy
+        yield np.array([_mean_difference(a, b, box) for box in faces])
+
+
+def stated_energy(
+    mask: str | Path, frames: Sequence[int], boxes: np.ndarray, size: tuple[int, int]
+) -> Iterator[np.ndarray]:
+    """Share of each face's box that the dataset's own mask says is forged, frame by frame.
+
+    Args:
+      mask: path of the mask clip.
+      frames: increasing; those past the end of the mask are left out.
+      boxes: as in `forged_energy`.
+      size: height and width in pixels that the mask must have.
+
+    Yields:
+      (faces,) float64, 0 to 1; NaN where a face is not in the frame.
+
+    Raises:
+      ClipError: if the mask cannot be read, or "other_size".
+    """
+    clip = open_clip(mask)
+    for index, faces in zip(frames, boxes, strict=True):
+        if index >= len(clip):
+            return
+        frame = clip[index]
+        if frame.shape[:2] != size:
+            raise ClipError(
+                "other_size",
+                f"{mask}: {frame.shape[1]}x{frame.shape[0]}, not {size[1]}x{size[0]} pixels; get it again",
+            )
+        stated = official(frame)
+        yield np.array([_mean(stated, box) for box in faces])
+
+
+def _mean_difference(a: np.ndarray, b: np.ndarray, box: np.ndarray) -> float:
+    place = _place(box)
+    if place is None:
+        return float("nan")
+    part = np.abs(a[place].astype(np.int16) - b[place])
+    return float(part.mean()) if part.size else float("nan")
+
+
+def _mean(values: np.ndarray, box: np.ndarray) -> float:
+    place = _place(box)
+    part = values[place] if place else values[:0]
+    return float(part.mean()) if part.size else float("nan")
+
+
+def _place(box: np.ndarray) -> tuple[slice, slice] | None:
+    """Rows and columns of a box; None where it is not known."""
+    if np.isnan(box).any():
+        return None
+    x0, y0 = np.maximum(box[:2], 0).astype(int)
+    x1, y1 = np.ceil(box[2:]).astype(int)
+    return slice(y0, y1), slice(x0, x1)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from transforms.faces import Face, FaceFinder
-from transforms.video import Video
+from transforms.media import open_clip
 
 # Bhattacharyya distance of colour histograms between neighbouring observations above which the scene was cut.
 _CUT_DISTANCE = 0.5
@@ -42,21 +42,25 @@ class ClipShape:
 
 
 def observe(
-    path: str | Path, every: int, min_score: float, min_face: int
+    path: str | Path, every: int, min_score: float, min_face: int, margin: float = 0.0
 ) -> Iterator[ClipShape | Observation]:
-    """The clip's shape, then what is seen in every n-th frame and in the last one.
+    """The clip's shape, then what is seen in every n-th frame and in the last one; `margin` of `FaceFinder`.
+
+    Of a still or a folder of frames every picture is looked at: how far apart in time they are is not known,
+    so that there is nothing to interpolate between.
 
     Raises:
       ClipError: if the clip cannot be read.
     """
-    video = Video(path)
-    last = len(video) - 1
-    finder = FaceFinder(min_score, min_face)
+    clip = open_clip(path)
+    last = len(clip) - 1
+    step = every if clip.fps else 1
+    finder = FaceFinder(min_score, min_face, margin)
     before: np.ndarray | None = None
-    for index in [*range(0, last, every), last]:
-        frame = video[index]
+    for index in [*range(0, last, step), last]:
+        frame = clip[index]
         if before is None:
-            yield ClipShape(len(video), frame.shape[1], frame.shape[0], video.fps)
+            yield ClipShape(len(clip), frame.shape[1], frame.shape[0], clip.fps)
         histogram = _histogram(frame)
         cut = before is not None and (
             cv2.compareHist(before, histogram, cv2.HISTCMP_BHATTACHARYYA) > _CUT_DISTANCE

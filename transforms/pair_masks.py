@@ -15,6 +15,7 @@ UNKNOWN = MaskQuality(score=0.0)
 COMPARING: frozenset[MaskKind] = frozenset({"difference", "boundary", "soft", "dffd", "ssim"})
 """Kinds that compare the real and the fake clip."""
 BY_DEFINITION = MaskQuality(score=1.0, area=0.0)
+WHOLE = MaskQuality(score=1.0, area=1.0)
 
 
 @dataclass(frozen=True)
@@ -93,10 +94,29 @@ def measure(
         yield FrameMasks({kind: mask for kind, mask in kinds.items() if kind in wanted}, quality)
 
 
+def unpaired(
+    count: int, size: int, official: Sequence[np.ndarray], outlines: np.ndarray, params: MaskParams
+) -> Iterator[FrameMasks]:
+    """Masks of each crop of a fake that there is nothing to compare with, in order.
+
+    Args:
+      count: of crops.
+      size: edge of the crops in pixels.
+      official: as in `measure`.
+      outlines: (count, 36, 2) float32, of the faces in the crops.
+      params: which kinds.
+    """
+    wanted = {params.train, *params.kinds}
+    for i in range(count):
+        kinds = _of_outline(outlines[i], size, wanted)
+        if i < len(official):
+            kinds["official"] = binary(masks.official(official[i]))
+        yield FrameMasks({kind: mask for kind, mask in kinds.items() if kind in wanted}, UNKNOWN)
+
+
 def _uncalibrated(
     pair: GuardedPair, i: int, fake: np.ndarray, wanted: set[MaskKind]
 ) -> dict[MaskKind, np.ndarray]:
-    size = fake.shape[0]
     kinds: dict[MaskKind, np.ndarray] = {}
     if pair.comparable and wanted & COMPARING:
         real = pair.real[i]
@@ -106,8 +126,13 @@ def _uncalibrated(
             kinds["dffd"] = binary(masks.dffd(real, fake))
         if "ssim" in wanted:
             kinds["ssim"] = masks.ssim(real, fake)
+    return kinds | _of_outline(pair.shapes.oval[i], fake.shape[0], wanted)
+
+
+def _of_outline(outline: np.ndarray, size: int, wanted: set[MaskKind]) -> dict[MaskKind, np.ndarray]:
+    kinds: dict[MaskKind, np.ndarray] = {}
     if "hull" in wanted:
-        kinds["hull"] = binary(masks.hull(pair.shapes.oval[i], size))
+        kinds["hull"] = binary(masks.hull(outline, size))
     if "all_one" in wanted:
         kinds["all_one"] = binary(masks.all_one(size))
     return kinds

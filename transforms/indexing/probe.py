@@ -1,19 +1,19 @@
-"""What a video file holds: frames, size, rotation, rate and digest, from one read of the file.
+"""What a clip holds: frames, size, rotation, rate and digest, from one read of its file.
 
-Frames are packets of the video stream: as many as `len(decord.VideoReader(path))` gives, also where a file
-was cut off. Three kinds of files are refused although decord opens them: those that were cut off, at whose
-last frames it fails; those with a frame that is not whole, such as one in a hole of zeros, where it fails now
-at that frame and now at one before, since it decodes ahead in a thread; and those whose edit list hides
-frames (made by cutting without encoding again), where it counts the hidden ones too, and gives another frame
-for an index depending on which one was asked for before.
+Stills and folders of frames are read by `probe_stills`.
+
+Frames of a video are packets of its stream: as many as `len(decord.VideoReader(path))` gives, also where a
+file was cut off. Three kinds of files are refused although decord opens them: those that were cut off, at
+whose last frames it fails; those with a frame that is not whole, such as one in a hole of zeros, where it
+fails now at that frame and now at one before, since it decodes ahead in a thread; and those whose edit list
+hides frames (made by cutting without encoding again), where it counts the hidden ones too, and gives another
+frame for an index depending on which one was asked for before.
 A Matroska file that was cut off does not show it, and passes with the frames that are left.
 """
 
 import hashlib
 import os
-import stat
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,6 +21,10 @@ from typing import Any, BinaryIO
 import av
 
 from transforms.errors import ClipError
+from transforms.indexing.media_info import MediaInfo
+from transforms.indexing.probe_stills import watch_folder, watch_still
+from transforms.media import media_kind
+from transforms.opening import open_media
 
 # Containers of video and nothing else: a playlist or a script that is named .mp4 must not make libav open
 # what it names.
@@ -32,33 +36,14 @@ _BLOCK = 1 << 20
 _STEP = 1000
 
 
-@dataclass(frozen=True)
-class MediaInfo:
-    """What a video file holds.
-
-    Attributes:
-      frames: number of frames.
-      width, height: pixels after display rotation.
-      rotation: of the display, in degrees anticlockwise: 0, 90, 180 or 270.
-      fps: nominal frames a second; 0 where the file does not say.
-      bytes: file size.
-      sha256: of the whole file.
-    """
-
-    frames: int
-    width: int
-    height: int
-    rotation: int
-    fps: float
-    bytes: int
-    sha256: str
-
-
 def probe(path: str | Path) -> MediaInfo:
-    """What a video file holds. Decodes its first frame only.
+    """What a clip holds. Decodes a video's first frame only.
 
     Raises:
-      ClipError: "missing", "unreadable", "empty_file", "not_video", "no_frames" or "decode_error".
+      ClipError: "missing", "unreadable", "empty_file", "not_video", "no_frames" or "decode_error"; of
+        pictures also "not_image", "too_large" or "bad_name".
+      ValueError: of a folder in an archive: one read of an archive tells of all its folders, so that they are
+        not probed one by one.
     """
     *_, info = watch(path)
     assert info is not None
@@ -67,7 +52,14 @@ def probe(path: str | Path) -> MediaInfo:
 
 def watch(path: str | Path) -> Iterator[MediaInfo | None]:
     """As `probe`, after a None now and then, so that a long file can be told from one that hangs."""
-    with _open(path) as file:
+    kind = media_kind(path)
+    if kind == "archived":
+        raise ValueError(f"{path}: in an archive; what it holds is known from reading the archive")
+    yield from {"video": _watch_video, "still": watch_still, "folder": watch_folder}[kind](path)
+
+
+def _watch_video(path: str | Path) -> Iterator[MediaInfo | None]:
+    with open_media(path, "video", buffering=0) as file:
         hashed = _HashedFile(file, str(path))
         with _open_container(hashed) as container:
             try:
@@ -112,22 +104,6 @@ class _HashedFile:
             blocks += 1
             if blocks % _STEP == 0:
                 yield None
-
-
-def _open(path: str | Path) -> BinaryIO:
-    try:
-        # Opening a FIFO would wait for a writer.
-        if not stat.S_ISREG(Path(path).stat().st_mode):
-            raise ClipError("not_video", f"{path}: not a file; put the video itself there")
-        file = open(path, "rb", buffering=0)  # noqa: PTH123, SIM115 - closed by the caller
-    except FileNotFoundError:
-        raise ClipError("missing", f"{path}: no such file; put it back, or index again") from None
-    except OSError as error:
-        raise ClipError("unreadable", f"{path}: {error.strerror}; make it readable") from None
-    if os.fstat(file.fileno()).st_size == 0:
-        file.close()
-        raise ClipError("empty_file", f"{path}: no bytes; download it again")
-    return file
 
 
 def _open_container(file: _HashedFile) -> Any:
