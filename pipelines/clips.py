@@ -7,8 +7,8 @@ from pathlib import Path, PurePosixPath
 from schemas.clip import Clip, compression_rank
 from schemas.errors import UsageError
 from schemas.files import read_metadata, read_rows
+from schemas.names import without_suffix
 from transforms.errors import ClipError
-from transforms.indexing.layout import is_image, is_video
 from transforms.media import media_kind, split_archive
 from transforms.stills import picture_names
 
@@ -87,7 +87,7 @@ def versions(clips: Sequence[Clip]) -> dict[str, tuple[Clip, ...]]:
     """
     found: dict[str, list[Clip]] = {}
     for clip in sorted(clips, key=lambda clip: (compression_rank(clip.compression), clip.clip)):
-        found.setdefault(f"{clip.method}/{_stem(clip.clip)}", []).append(clip)
+        found.setdefault(f"{clip.method}/{PurePosixPath(without_suffix(clip.clip)).name}", []).append(clip)
     result: dict[str, tuple[Clip, ...]] = {}
     for name, members in found.items():
         if len({clip.compression for clip in members}) == len(members):
@@ -95,12 +95,6 @@ def versions(clips: Sequence[Clip]) -> dict[str, tuple[Clip, ...]]:
         else:
             result |= {clip.clip: (clip,) for clip in members}
     return result
-
-
-def _stem(clip: str) -> str:
-    """The last part of a clip's path, without its suffix; a folder's name may hold dots, and is whole."""
-    path = PurePosixPath(clip)
-    return path.stem if is_video(path.name) or is_image(path.name) else path.name
 
 
 def clip_path(root: str, clip: Clip) -> Path:

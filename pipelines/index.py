@@ -1,74 +1,38 @@
 """The index stage: which clips a dataset's folder holds, and what is in them."""
 
+import argparse
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields
 from pathlib import Path
 
 from pipelines import cli, publish, resume
+from pipelines.archives import Contents, find_unread, plan_archives, read_archives
 from pipelines.clips import outcomes_path
 from pipelines.engine import Work, run
+from pipelines.index_facts import known_facts, plan_units, with_facts
+from pipelines.index_plan import Change, Plan, Source, open_dataset, plan
 from pipelines.index_report import describe_clips, describe_leaks, describe_notes, describe_outcomes
-from pipelines.listing import list_root
 from pipelines.params import dataset_params
-from pipelines.probing import SUFFIX, ProbeBuilder, Probed, ProbeUnit, key_of, plan_group
+from pipelines.probing import SUFFIX, ProbeBuilder, Probed, ProbeUnit
 from schemas import files, program
 from schemas.clip import Clip
 from schemas.convert import arrow_schema
 from schemas.errors import UsageError
 from schemas.outcome import Outcome
-from schemas.params import DatasetParams, RunParams
+from schemas.params import RunParams
 from schemas.params_file import read_params
 from schemas.sidecar import Sidecar
-from transforms.indexing.declare import declare, elect
-from transforms.indexing.layout import DatasetError, failed, load_layout
+from schemas.takedown import read_takedowns, takedowns_path
+from transforms.indexing.declare import elect
+from transforms.indexing.layout import DatasetError, failed
+from transforms.indexing.moves import apply_moves, read_moves
+from transforms.takedown import apply_takedowns
 
 # Clips a row group.
 _BATCH = 50_000
 _COLUMNS = tuple(field.name for field in fields(Clip))
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is to be indexed.
-
-    Attributes:
-      dataset: name.
-      params: of the dataset.
-      terms: of its use.
-      clips: without media facts; each group's reference clip first.
-      outcomes: of all other files, one each.
-      notes: for a person.
-    """
-
-    dataset: str
-    params: DatasetParams
-    terms: str
-    clips: tuple[Clip, ...]
-    outcomes: tuple[Outcome, ...]
-    notes: tuple[str, ...]
-
-
-def plan(dataset: str, params: DatasetParams) -> Plan:
-    """List a dataset's folder, and let its layout say what is in it. Opens no video.
-
-    Raises:
-      UsageError: if the folder or its lists cannot be used.
-    """
-    try:
-        layout = load_layout(params.layout)
-        listing, refused = list_root(dataset, params.root)
-        declared = declare(layout, dataset, listing, params)
-    except DatasetError as error:
-        raise UsageError(str(error)) from None
-    known = {clip.clip for clip in declared.clips}
-    outcomes: dict[str, Outcome] = {}
-    for outcome in (*refused, *declared.outcomes):
-        used = any(path == outcome.unit or path.startswith(f"{outcome.unit}/") for path in declared.used)
-        if not used and outcome.unit not in known:
-            outcomes.setdefault(outcome.unit, outcome)
-    return Plan(dataset, params, layout.TERMS, declared.clips, tuple(outcomes.values()), declared.notes)
 
 
 def run_stage(
@@ -86,9 +50,9 @@ def run_stage(
       beam_args: Beam's flags.
     """
     root, folder = os.path.abspath(plan.params.root), out.with_name(f"{out.name}.probes").absolute()  # noqa: PTH100
-    facts = _known_facts(out, root) if retry_failed else {}
+    facts = _facts(plan, out, root, retry_failed)
     with files.exclusive(folder):
-        units = _units(plan, root, facts)
+        units = plan_units(plan.dataset, plan.clips, root, facts)
         wanted = {key: unit.digest for key, (unit, _) in units.items()}
         pending = resume.find_pending(folder, wanted, retry_failed)
         resume.discard(folder, pending)
@@ -116,44 +80,9 @@ def run_stage(
     return clips, outcomes
 
 
-def _known_facts(out: Path, root: str) -> dict[str, Probed]:
-    """Facts of the files that were indexed before and were not touched since, by path."""
-    facts = {}
-    clips = files.read_rows(out, Clip)
-    indexed = out.stat().st_mtime_ns
-
-    def size(path: str) -> int:
-        try:
-            found = os.stat(f"{root}/{path}")  # noqa: PTH116 - a million times
-        except OSError:
-            return -1
-        return found.st_size if max(found.st_mtime_ns, found.st_ctime_ns) < indexed else -1
-
-    for clip in clips:
-        if size(clip.clip) == clip.bytes:
-            shape = clip.frames, clip.width, clip.height, clip.rotation, clip.fps
-            facts[clip.clip] = Probed(clip.clip, *shape, clip.bytes, clip.sha256)
-        if clip.official_mask and size(clip.official_mask) >= 0:
-            facts[clip.official_mask] = Probed(
-                clip.official_mask, 0, 0, 0, 0, 0.0, 0, clip.official_mask_sha256
-            )
-    return facts
-
-
-def _units(plan: Plan, root: str, facts: Mapping[str, Probed]) -> dict[str, tuple[ProbeUnit, int]]:
-    """Units and their sizes in bytes, by key; without the files whose facts are known."""
-    groups: dict[str, tuple[list[str], dict[str, None]]] = {}
-    for clip in plan.clips:
-        clips, masks = groups.setdefault(clip.group, ([], {}))
-        if clip.clip not in facts:
-            clips.append(clip.clip)
-        if clip.official_mask and clip.official_mask not in facts:
-            masks[clip.official_mask] = None
-    return {
-        key_of(group): plan_group(plan.dataset, root, group, clips, list(masks))
-        for group, (clips, masks) in groups.items()
-        if clips or masks
-    }
+def _facts(plan: Plan, out: Path, root: str, retry_failed: bool) -> dict[str, Probed]:
+    """What needs no probe."""
+    return {**(known_facts(out, root) if retry_failed else {}), **plan.facts}
 
 
 def _collect(
@@ -188,7 +117,7 @@ def _assemble(
     for clip in plan.clips:
         fact = facts.get(clip.clip)
         if fact:
-            kept.append(_with_facts(clip, fact, facts.get(clip.official_mask)))
+            kept.append(with_facts(clip, fact, facts.get(clip.official_mask)))
             outcomes.setdefault(
                 clip.clip, Outcome("index", clip.dataset, clip.clip, clip.group, "ok", made=fact.frames)
             )
@@ -201,21 +130,6 @@ def _assemble(
     return clips, sorted(outcomes.values(), key=lambda outcome: outcome.unit)
 
 
-def _with_facts(clip: Clip, fact: Probed, mask: Probed | None) -> Clip:
-    return replace(
-        clip,
-        frames=fact.frames,
-        width=fact.width,
-        height=fact.height,
-        rotation=fact.rotation,
-        fps=fact.fps,
-        bytes=fact.bytes,
-        sha256=fact.sha256,
-        official_mask=clip.official_mask if mask else "",
-        official_mask_sha256=mask.sha256 if mask else "",
-    )
-
-
 def _batches(clips: Sequence[Clip]) -> Iterator[list[dict]]:
     for start in range(0, len(clips), _BATCH):
         yield [{name: getattr(clip, name) for name in _COLUMNS} for clip in clips[start : start + _BATCH]]
@@ -223,7 +137,8 @@ def _batches(clips: Sequence[Clip]) -> Iterator[list[dict]]:
 
 def _dry_run(plan: Plan, out: Path, retry_failed: bool) -> None:
     root = os.path.abspath(plan.params.root)  # noqa: PTH100
-    units = _units(plan, root, _known_facts(out, root) if retry_failed else {}).values()
+    facts = _facts(plan, out, root, retry_failed)
+    units = plan_units(plan.dataset, plan.clips, root, facts).values()
     size = sum(size for _, size in units)
     files = sum(len(unit.clips) + len(unit.masks) for unit, _ in units)
     groups = len({clip.group for clip in plan.clips})
@@ -232,6 +147,41 @@ def _dry_run(plan: Plan, out: Path, retry_failed: bool) -> None:
     print("\n".join(describe_clips(plan.clips)))
     for line in describe_outcomes(plan.outcomes):
         print(f"not indexed: {line}")
+
+
+def _contents(
+    source: Source, arguments: argparse.Namespace, limits: RunParams, beam_args: Sequence[str]
+) -> Contents | None:
+    """What the dataset's archives hold; None where a dry run would have to read them first."""
+    if not getattr(source.layout, "ARCHIVES", False):
+        return Contents()
+    root, out = os.path.abspath(source.params.root), arguments.out.absolute()  # noqa: PTH100
+    folder = out.with_name(f"{out.name}.archives")
+    archives = plan_archives(source.dataset, root, source.listing.files, folder)
+    unread = find_unread(archives, arguments.retry_failed)
+    if unread and arguments.dry_run:
+        size = sum(archives.units[key].bytes for key in unread)
+        print(f"would read {len(unread)} of {len(archives.units)} archives, {size / 2**30:.2f} GiB")
+        print("what clips there are is known when they are read")
+        return None
+    return read_archives(archives, unread, limits, beam_args)
+
+
+def _changes(arguments: argparse.Namespace) -> list[Change]:
+    """What takedowns and moves of groups change in what a layout declares."""
+    beside, name = takedowns_path(arguments.params), arguments.dataset
+    takedowns, moves = arguments.takedowns or beside, arguments.moves or beside.with_name("moves.csv")
+    changes: list[Change] = []
+    if arguments.takedowns or takedowns.exists():
+        tombstones = read_takedowns(takedowns)
+        changes.append(lambda declared: apply_takedowns(declared, name, tombstones))
+    if arguments.moves or moves.exists():
+        try:
+            moved = read_moves(moves)
+        except DatasetError as error:
+            raise UsageError(str(error)) from None
+        changes.append(lambda declared: apply_moves(declared, name, moved))
+    return changes
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -250,13 +200,32 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="FILE",
         help="clips.parquet to write; outcomes go beside it",
     )
+    parser.add_argument(
+        "--takedowns",
+        type=Path,
+        metavar="FILE",
+        help="people and clips to leave out (default: takedowns.csv beside params.yaml)",
+    )
+    parser.add_argument(
+        "--moves",
+        type=Path,
+        metavar="FILE",
+        help="groups to move to another side of the split, as `audit --fix` writes them (default: moves.csv "
+        "beside params.yaml)",
+    )
     arguments, beam_args = cli.parse(parser, argv)
     if arguments.out.is_dir():
         raise UsageError(
             f"--out {arguments.out}: is a folder; name a file, such as {arguments.out}/clips.parquet"
         )
     params = read_params(arguments.params)
-    planned = plan(arguments.dataset, dataset_params(params, arguments.dataset, arguments.root))
+    dataset = dataset_params(params, arguments.dataset, arguments.root)
+    changes = _changes(arguments)
+    source = open_dataset(arguments.dataset, dataset)
+    contents = _contents(source, arguments, params.run, beam_args)
+    if contents is None:
+        return program.WHOLE
+    planned = plan(source, contents, changes)
     for line in describe_notes(planned.notes):
         print(f"note: {line}")
     if arguments.dry_run:

@@ -1,7 +1,10 @@
 """How things are named in shards."""
 
 import re
-from pathlib import PurePosixPath
+
+# Best first, where one clip is there in several containers.
+VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_/-]")
 
@@ -20,9 +23,20 @@ def encode_name(name: str) -> str:
     ).decode("ascii")
 
 
+def without_suffix(clip: str) -> str:
+    """A clip's path without the suffix of a video or a picture; that of a folder of frames as it is.
+
+    >>> without_suffix("a/000.MP4"), without_suffix("a/v1.2")
+    ('a/000', 'a/v1.2')
+    """
+    stem, _, suffix = clip.rpartition(".")
+    known = f".{suffix}".lower() in (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES)
+    return stem if known and stem and not stem.endswith("/") else clip
+
+
 def clip_stem(clip: str) -> str:
     """A clip's path without its suffix, encoded: the part of a sample's key that names the clip."""
-    return encode_name(str(PurePosixPath(clip).with_suffix("")))
+    return encode_name(without_suffix(clip))
 
 
 def sample_key(dataset: str, clip: str, track: int, frame: int) -> str:

@@ -37,6 +37,8 @@ def dvc(folder: Path, *arguments: str) -> str:
 def project(demo_corpus, tmp_path):
     for name in ("pipelines", "schemas", "transforms"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("takedowns.csv", "moves.csv"):
+        shutil.copy(ROOT / name, tmp_path)
     (tmp_path / "dvc.yaml").symlink_to(ROOT / "dvc.yaml")
     (tmp_path / ".dvc").mkdir()
     (tmp_path / ".dvc/config").write_text(

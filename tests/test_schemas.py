@@ -126,3 +126,17 @@ def test_digests_are_stable_and_see_every_change():
         schemas.digest(float("nan"))
     with pytest.raises(TypeError, match="set"):
         schemas.digest({1})
+
+
+@pytest.mark.parametrize(
+    ("clip", "stem"),
+    [
+        ("a/000.MP4", "a/000"),
+        ("a/000.jpeg", "a/000"),
+        ("a/v1.2", "a/v1=2E2"),
+        ("a/.png", "a/=2Epng"),
+        ("12.tar.gz/12/fake/131", "12=2Etar=2Egz/12/fake/131"),
+    ],
+)
+def test_only_the_suffix_of_a_video_or_a_picture_is_left_out_of_a_key(clip, stem):
+    assert clip_stem(clip) == stem

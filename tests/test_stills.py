@@ -201,8 +201,8 @@ def test_natural_order_is_one_order_however_names_are_listed(names, random):
 
 @given(NAMES.filter(lambda text: not text[-1:].isdecimal()), st.integers(0, 10**30), st.integers(1, 10**30))
 def test_natural_order_is_that_of_the_numbers(text, number, more):
-    names = [f"{text}{number:035d}.png", f"{text}{number + more}.png"]
-    assert sorted(names[::-1], key=natural_key) == names
+    names = [f"{text}{number + more}.png", f"{text}{number:035d}.png"]
+    assert sorted(names, key=natural_key) == names[::-1]
 
 
 def test_natural_order_of_a_number_that_python_refuses():

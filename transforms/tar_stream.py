@@ -261,7 +261,7 @@ class _Source:
             if isinstance(error, OSError) and error.errno:
                 raise ClipError("unreadable", f"{self.name}: {error.strerror}; make it readable") from None
             said = f"{str(error) or type(error).__name__}".splitlines()[0][:_SHOWN]
-            if self.members or isinstance(error, EOFError):
+            if self.members or not self._head or isinstance(error, EOFError):
                 what = f"cut off, or damaged, after {self.members} members ({said})"
             else:
                 what = f"begins with {self._head!r}, which is no tar archive ({said})"

@@ -129,11 +129,12 @@ def track_frames(
     """A track's rows of a clip: smoothed and interpolated over short gaps, never over longer ones.
 
     Frames without a detection are filled in up to `track.max_gap` in a row. Where `track.every` is larger
-    than that, only detected frames are kept, and nothing is smoothed.
+    than that, only detected frames are kept, and nothing is smoothed; the same goes for pictures that are not
+    known to follow each other in time (`shape.fps` 0).
     """
     rows: list[TrackFrame] = []
     sigma = track.smooth * shape.fps if track.smooth > 0 else 0.0
-    for first, last in segments(raw.frames, track.max_gap):
+    for first, last in segments(raw.frames, track.max_gap if shape.fps else 0):
         frames = np.array(raw.frames[first:last])
         faces = raw.faces[first:last]
         values = np.stack(

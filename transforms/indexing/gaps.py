@@ -1,7 +1,7 @@
 """Clips that are not there although their siblings are: what an unfinished download looks like."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from schemas.outcome import Outcome
@@ -49,3 +49,23 @@ def gaps(dataset: str, entries: Iterable[Entry]) -> tuple[list[Outcome], list[st
                 path = f"{place}/{quality}/{there.name}"
                 outcomes.append(failed(dataset, path, there.group, "missing", why))
     return outcomes, notes
+
+
+def absent(dataset: str, name: str, lost: Mapping[str, str], there: int) -> tuple[list[Outcome], list[str]]:
+    """What a list names and its folder does not hold.
+
+    A folder that holds less than half of what is listed is taken for a part that somebody chose.
+
+    Args:
+      dataset: name.
+      name: of the list, for messages.
+      lost: the groups of the files that are not there, by path.
+      there: how many of the list are.
+
+    Returns:
+      `missing` outcomes, or a note in their place.
+    """
+    if len(lost) > there:
+        return [], [f"{there} of the {there + len(lost)} videos that {name} names are here"]
+    why = f"{name} names it; download it, or take it out of the list"
+    return [failed(dataset, path, group, "missing", why) for path, group in sorted(lost.items())], []

@@ -10,13 +10,11 @@ from dataclasses import dataclass, field
 from typing import Protocol, cast
 
 from schemas.clip import Clip
+from schemas.names import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from schemas.outcome import Outcome, Reason
 from schemas.params import DatasetParams
 from transforms import layouts
 
-# Best first, where one clip is there in several containers.
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov")
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 
 

@@ -1,12 +1,12 @@
 """Split lists and tables of ids: JSON files that stand in a dataset's folder."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from schemas.clip import SPLITS, Split
 from transforms.indexing.layout import DatasetError, Listing
 from transforms.indexing.splits import Lists
+from transforms.indexing.texts import kind_of, parse_json, read_text, shorten
 
 # Where such files are, relative to the root; the first one found counts.
 PLACES = ("", "splits/")
@@ -58,44 +58,26 @@ def read_table(listing: Listing, name: str, remedy: str) -> tuple[dict[str, str]
         return {}, []
     path, values = found
     if not isinstance(values, dict):
-        raise DatasetError(f"{listing.root}/{path}: holds {_kind(values)}, not an object; {remedy}")
+        raise DatasetError(f"{listing.root}/{path}: holds {kind_of(values)}, not an object; {remedy}")
     for key, value in values.items():
         if not isinstance(value, str) or not value.strip():
-            raise DatasetError(f"{listing.root}/{path}: {key!r} is {_short(value)}, not a text; {remedy}")
+            raise DatasetError(f"{listing.root}/{path}: {key!r} is {shorten(value)}, not a text; {remedy}")
     return values, [path]
 
 
 def _pairs(values: Any, name: str, remedy: str) -> Sequence[tuple[str, str]]:
     if not isinstance(values, list):
-        raise DatasetError(f"{name}: holds {_kind(values)}, not a list of pairs; {remedy}")
+        raise DatasetError(f"{name}: holds {kind_of(values)}, not a list of pairs; {remedy}")
     for number, pair in enumerate(values):
         if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(one, str) for one in pair)):
-            raise DatasetError(f"{name}: entry {number} is {_short(pair)}, not a pair of ids; {remedy}")
+            raise DatasetError(f"{name}: entry {number} is {shorten(pair)}, not a pair of ids; {remedy}")
     return [(first, second) for first, second in values]
 
 
 def _read(listing: Listing, name: str, remedy: str) -> tuple[str, Any] | None:
     for place in PLACES:
-        path = f"{listing.root}/{place}{name}"
-        try:
-            return f"{place}{name}", json.loads(listing.read_text(f"{place}{name}"))
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except json.JSONDecodeError as error:
-            where = f"line {error.lineno}, column {error.colno}"
-            raise DatasetError(f"{path}: not JSON at {where} ({error.msg}); {remedy}") from None
-        except UnicodeDecodeError as error:
-            raise DatasetError(f"{path}: not UTF-8 at byte {error.start}; {remedy}") from None
-        except OSError as error:
-            raise DatasetError(f"{path}: {error.strerror}; make it readable") from None
+        path = f"{place}{name}"
+        text = read_text(listing, path, remedy)
+        if text is not None:
+            return path, parse_json(text, f"{listing.root}/{path}", remedy)
     return None
-
-
-def _kind(value: Any) -> str:
-    names = {"list": "a list", "dict": "an object", "str": "a text"}
-    return names.get(type(value).__name__, "a number or null")
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:60]}..."
