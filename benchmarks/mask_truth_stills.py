@@ -16,6 +16,7 @@ import numpy as np
 
 from benchmarks.mask_truth_clips import TRUTH
 from schemas.params import CropParams, MaskParams
+from schemas.sample import MaskKind
 from transforms.alignment import apply, crop_to_frame, invert
 from transforms.crops import warp
 from transforms.difference.pairs import CropShapes
@@ -37,6 +38,7 @@ CODECS = {
 MOVES = {"in place": (0.0, 1.0), "1.5 px off": (1.5, 1.0), "1 % larger": (0.0, 1.01)}
 FAMILIES = ("swap", "expression", "mouth")
 LARGEST = 1024
+KINDS: tuple[MaskKind, ...] = ("difference", "dffd")
 
 
 def through(picture: np.ndarray, suffix: str, quality: int) -> np.ndarray:
@@ -94,10 +96,10 @@ def main() -> None:
                 for move, how in MOVES.items():
                     edit = [warp(through(moved(fake, *how), suffix, quality), matrix, SIZE)]
                     pair = guard(real, edit, shapes, {})
-                    params = MaskParams(kinds=("difference", "dffd"))
-                    (found,) = measure(pair, edit, [], dense=False, lossless=None, params=params)
-                    for kind in ("difference", "dffd"):
-                        mask = found.kinds.get(kind)  # type: ignore[call-overload]
+                    params = MaskParams(kinds=KINDS)
+                    (masks,) = measure(pair, edit, [], dense=False, lossless=None, params=params)
+                    for kind in KINDS:
+                        mask = masks.kinds.get(kind)
                         value = 0.0 if mask is None else iou(mask > 127, truth)
                         scores[f"{kind}, {codec}", family, move].append(value)
     names = list(dict.fromkeys(name for name, _, _ in scores))

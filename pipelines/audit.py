@@ -1,6 +1,7 @@
 """The audit stage: are the shards whole, do they tell one story, and what is in them?"""
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,10 +9,12 @@ import pyarrow.dataset as ds
 
 from pipelines import cli
 from pipelines.corpus import Corpus, load_corpus
+from pipelines.looks import find_lookalikes
 from pipelines.report import describe_report, write_report
 from pipelines.shard_folder import ShardFolder, index_dataset, read_folder, read_shard_rows
 from pipelines.verification import find_pending, plan, verify_all
 from schemas import files, program
+from schemas.clip import Clip
 from schemas.errors import UsageError
 from schemas.finding import Finding
 from schemas.leak import Leak
@@ -20,10 +23,12 @@ from schemas.params_file import read_params
 from transforms.audit import checks
 from transforms.audit.checks import Check
 from transforms.audit.findings import Findings
-from transforms.leaks import leaks
+from transforms.indexing.layout import DatasetError
+from transforms.indexing.moves import merge, plan_moves, read_moves, write_moves
+from transforms.leaks import find_leaks, group_of
 
 # Raise it when the report changes for the same shards: DVC then audits again.
-VERSION = 2
+VERSION = 3
 
 _DESCRIPTION = """
 Read every shard to its end, check that nothing vanished, changed or leaked, and write a report.
@@ -33,6 +38,8 @@ with --reverify. --retry-failed also reads the shards again that had findings, c
 A failed check ends with exit code 3.
 """
 
+# In the report's folder, with --fix.
+MOVES = "moves.csv"
 _SAID = 10
 
 
@@ -69,8 +76,20 @@ def run_stage(
     retry_failed: bool = False,
     reverify: bool = False,
     beam_args: Sequence[str] = (),
+    *,
+    fix: bool = False,
 ) -> list[Check]:
-    """Verify, check, and write the report; returns the checks."""
+    """Verify, check, and write the report; returns the checks.
+
+    Args:
+      folders: of shards, one a dataset.
+      out: folder of the report.
+      params: all parameters.
+      retry_failed: read shards with findings again.
+      reverify: read all shards again.
+      beam_args: Beam's flags.
+      fix: also write `moves.csv`: which groups have to move for nothing to leak.
+    """
     units = plan(folders)
     with files.exclusive(out):
         files.remove_parts(out)
@@ -79,15 +98,38 @@ def run_stage(
         for number, folder in enumerate(folders):
             found += compare(folder, corpus, number)
         found += checks.check_keys("all datasets", corpus.keys)
-        leaked: list[Leak] = leaks(corpus.clips)
-        touched = checks.count_touched(corpus.clips, leaked)
+        clips = list(corpus.clips)
+        alike = find_lookalikes(units, out)
+        leaked = find_leaks(clips, alike.found)
+        touched = checks.count_touched(clips, leaked)
         outcomes = [outcome for folder in folders for outcome in folder.outcomes]
         verdicts = checks.summarise(
             found, outcomes, len(units), corpus.masks, leaked, touched, params.audit.max_leaks
         )
         files.write_rows(out / "leaks.parquet", Leak, leaked)
-        write_report(out, corpus, verdicts, leaked, touched, params)
+        write_report(out, corpus, verdicts, leaked, touched, params, alike.crops)
+        if fix:
+            _write_moves(out / MOVES, clips, leaked)
     return verdicts
+
+
+def _write_moves(path: Path, clips: Sequence[Clip], leaked: Sequence[Leak]) -> None:
+    """Write what has to move for nothing to leak, added to what was said to move before."""
+    found = plan_moves(clips, leaked)
+    try:
+        before = read_moves(path) if path.exists() else []
+    except DatasetError as error:
+        raise UsageError(str(error)) from None
+    write_moves(path, merge(before, found))
+    groups = {group_of(clip): clip.dataset for clip in clips}
+    for dataset in sorted({move.dataset for move in found}):
+        sides = Counter((move.before, move.after) for move in found if move.dataset == dataset)
+        said = ", ".join(f"{count:,} from {a} to {b}" for (a, b), count in sorted(sides.items()))
+        print(f"fix: {dataset}: {said}, of {sum(name == dataset for name in groups.values()):,} groups")
+    if found:
+        print(f"fix: index again with --moves {path}, then build again from there")
+    else:
+        print(f"fix: nothing to move ({path} holds {len(before)} earlier moves)")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -102,6 +144,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="folder of the report")
     parser.add_argument("--reverify", action="store_true", help="read every shard again, changed or not")
+    parser.add_argument(
+        "--fix",
+        action="store_true",
+        help="also write OUT/moves.csv: which groups have to change sides for nothing to leak; "
+        "pipelines.index --moves applies it",
+    )
     parser.add_argument(
         "--show",
         type=Path,
@@ -126,7 +174,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.dry_run:
         _dry_run(folders, arguments.out, *flags)
         return program.WHOLE
-    return _finish(run_stage(folders, arguments.out, params, *flags, beam_args), arguments.out)
+    verdicts = run_stage(folders, arguments.out, params, *flags, beam_args, fix=arguments.fix)
+    return _finish(verdicts, arguments.out)
 
 
 def _dry_run(folders: Sequence[ShardFolder], out: Path, retry_failed: bool, reverify: bool) -> None:

@@ -3,7 +3,7 @@
 import json
 import re
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipelines.corpus import Corpus
+from pipelines.looks import Crop, show_leaks
 from pipelines.pictures import Picture, example_pictures, worst_pictures
 from pipelines.remedies import remedy
 from pipelines.shard_folder import ShardFolder, image_member
@@ -25,7 +26,6 @@ from transforms.audit.plots import Scheme
 from transforms.audit.summary import Summary
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_LEAKS_SHOWN = 100
 _FINDINGS_SHOWN = 20
 _SHARDS_SHOWN = 50
 _NUMBER = re.compile(r"\d+(?=\.tar$)")
@@ -48,8 +48,19 @@ def write_report(
     leaked: Sequence[Leak],
     touched: dict[str, tuple[int, int]],
     params: Params,
+    crops: Mapping[str, Crop],
 ) -> None:
-    """Write everything but `leaks.parquet`; the same bytes for the same shards."""
+    """Write everything but `leaks.parquet`; the same bytes for the same shards.
+
+    Args:
+      out: folder of the report.
+      corpus: what the report is of.
+      checks: what came of them.
+      leaked: what is on more than one side.
+      touched: clips of each split that a leak touches, and all of them.
+      params: all parameters.
+      crops: where the samples of lookalikes are, by their keys.
+    """
     made = summary.summarise(corpus.samples, corpus.masks)
     figures = _figures(corpus, made, checks, leaked)
     drawn = _plots(corpus, made)
@@ -71,7 +82,7 @@ def write_report(
             failed=[check for check in checks if not check.passed],
             figures=figures,
             headline=_headline(figures),
-            datasets=summary.count_by_dataset(corpus.samples),
+            datasets=tables.mixture(summary.mix(corpus.samples)),
             balance=tables.balance(made.cells),
             sides=tables.sides(corpus.clips, made.cells, _entries(corpus)),
             quality=tables.quality(made),
@@ -85,8 +96,7 @@ def write_report(
             mask=params.mask,
             noted=count_notes(_outcomes(corpus)),
             fates=[(fate, remedy(fate.reason)) for fate in summary.fates(_outcomes(corpus))],
-            leaks=leaked[:_LEAKS_SHOWN],
-            leaks_left=max(0, len(leaked) - _LEAKS_SHOWN),
+            **show_leaks(leaked, crops, params.audit.gallery),
             touched=touched,
             max_leaks=params.audit.max_leaks,
             shards=_shards(corpus),
@@ -169,7 +179,7 @@ def _figures(
         made.cells,
         groups=len({(clip.dataset, clip.group) for clip in clips}),
         identities=len({identity for clip in clips for identity in clip.identities}),
-        leaks=len(leaked),
+        leaks=leaked,
         outcomes=_outcomes(corpus),
         entries=_entries(corpus),
         findings={c.name: sum(f.count for f in c.findings) for c in checks if c.name != "leaks"},
@@ -180,6 +190,7 @@ def _headline(figures: dict[str, int | float]) -> list[tuple[str, str, str]]:
     """Name, value and one word more of each headline number."""
     failed = sum(int(figures[f"{stage}_failed"]) for stage in ("index", "track", "shard"))
     count = {name: f"{value:,}" for name, value in figures.items() if isinstance(value, int)}
+    straddling = int(figures["leaks"] - figures["lookalikes"])
     images = "" if figures["images"] == figures["samples"] else f"{count['images']} images"
     return [
         (
@@ -189,7 +200,7 @@ def _headline(figures: dict[str, int | float]) -> list[tuple[str, str, str]]:
         ),
         ("Clips", count["clips"], "with at least one sample"),
         ("Groups", count["groups"], "a real clip with its forgeries"),
-        ("Identities", count["identities"], f"{count['leaks']} on several sides"),
+        ("Identities", count["identities"], f"{straddling:,} on several sides"),
         ("Shards", count["shards"], f"largest is {figures['shard_imbalance']:.2f} × the mean"),
         ("Size", human_bytes(figures["bytes"]), "of tars"),
         (

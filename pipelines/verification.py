@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pyarrow as pa
+
 from pipelines import publish, resume
 from pipelines.engine import Work, run
 from pipelines.shard_folder import ShardFolder, read_shard_rows
@@ -14,13 +16,15 @@ from schemas.outcome import Outcome
 from schemas.sidecar import Sidecar
 from transforms.audit.findings import Findings
 from transforms.audit.verify import ShardEntry, verify_shard
+from transforms.lookalikes import SCHEMA, Looks
 
 # Raise it when verification looks at more: every shard is then read again.
-VERSION = 1
+VERSION = 2
 
 # In the report's folder: what was found in each shard.
 FOLDER = ".verified"
 _BESIDE = (".tar", ".parquet", ".json")
+_FOUND, LOOKS = ".parquet", ".looks"
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Unit:
 
 
 class VerifyBuilder:
-    """Reads one shard at a time to its end, and commits what is wrong with it."""
+    """Reads one shard at a time to its end, and commits what is wrong with it, and the looks of its crops."""
 
     def __init__(self, out: Path):
         self._out = out
@@ -48,10 +52,14 @@ class VerifyBuilder:
     def build(self, key: str, units: Sequence[Unit]) -> Iterable[Outcome]:
         """Verify a shard."""
         unit = units[0]
-        findings, samples = verify_one(Path(unit.folder), unit.entry)
+        findings, samples, looks = verify_one(Path(unit.folder), unit.entry)
         found, made = list(findings), []
-        path = self._out / f"{key}.parquet"
+        path, seen = self._out / f"{key}{_FOUND}", self._out / f"{key}{LOOKS}"
         path.unlink(missing_ok=True)
+        seen.unlink(missing_ok=True)
+        if looks.num_rows:
+            files.write_tables(seen, looks.schema, [looks])
+            made.append(publish.describe(seen))
         if found:
             files.write_rows(path, Finding, found)
             made.append(publish.describe(path))
@@ -69,14 +77,16 @@ class VerifyBuilder:
         yield outcome
 
 
-def verify_one(folder: Path, entry: ShardEntry) -> tuple[Findings, int]:
-    """What is wrong with a shard and what stands beside it, and how many samples it has."""
+def verify_one(folder: Path, entry: ShardEntry) -> tuple[Findings, int, pa.Table]:
+    """What is wrong with a shard and what stands beside it, how many samples it has, and their looks."""
     path = folder / entry.url
-    findings, samples = Findings(entry.url), 0
+    findings, samples, looks = Findings(entry.url), 0, SCHEMA.empty_table()
     try:
         rows = read_shard_rows(path.with_suffix(".parquet"), entry.unit)
         with path.open("rb") as file:
-            findings, samples = verify_shard(file, entry, rows)
+            seen = Looks(rows, entry.unit)
+            findings, samples = verify_shard(file, entry, rows, seen.see)
+            looks = seen.table()
     except ValueError as error:
         findings.add("rows", "", f"{error}; build the shard again")
     except OSError as error:
@@ -87,7 +97,7 @@ def verify_one(folder: Path, entry: ShardEntry) -> tuple[Findings, int]:
     vouched = {file.name: file.sha256 for file in sidecar.files} if sidecar else {}
     if not list(findings) and vouched.get(path.name) != entry.sha256:
         findings.add("sidecar", "", "the sidecar does not vouch for this tar; run the shard stage again")
-    return findings, samples
+    return findings, samples, looks
 
 
 def plan(folders: Sequence[ShardFolder]) -> dict[str, Unit]:
@@ -135,13 +145,15 @@ def verify_all(
         lambda key: publish.sidecar_path(folder, key).exists(),
     )
     wanted = {key: unit.digest for key, unit in units.items()}
-    for key, sidecar in resume.seal(folder, wanted, (".parquet",)).items():
+    for key, sidecar in resume.seal(folder, wanted, (_FOUND, LOOKS)).items():
         unit = units[key]
         if sidecar is None or sidecar.digest != unit.digest:
             lost = Findings(unit.entry.url)
             lost.add("not_verified", "", "was not read since it changed; audit again")
             rows: Iterable[Finding] = lost
         else:
-            rows = files.read_rows(folder / f"{key}.parquet", Finding) if sidecar.files else ()
+            path = folder / f"{key}{_FOUND}"
+            there = any(file.name == path.name for file in sidecar.files)
+            rows = files.read_rows(path, Finding) if there else ()
         found += [replace(finding, where=f"{unit.dataset}/{finding.where}") for finding in rows]
     return found

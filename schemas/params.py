@@ -134,7 +134,8 @@ class AuditParams:
 
     Attributes:
       gallery: pictures in each gallery.
-      max_leaks: identities that may be on more than one side before the run fails; -1 is no limit.
+      max_leaks: identities and pairs of lookalikes that may be on more than one side before the run fails; -1
+        is no limit.
     """
 
     gallery: int = 24

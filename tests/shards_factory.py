@@ -46,7 +46,9 @@ _BEAM = ("--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_nu
 class Corpus:
     """What to make: `groups` source groups of `frames` samples a clip, `per_shard` groups a shard.
 
-    `notes` go to the outcomes of fakes in turn ("" is none); where one says so, all masks are unknown.
+    Group number n is in split `splits[n % 4]`, and its clips have the identity `youtube:<who><n>`; pictures
+    are the same in every dataset. `notes` go to the outcomes of fakes in turn ("" is none); where one says
+    so, all masks are unknown.
     """
 
     dataset: str = "demo"
@@ -61,6 +63,9 @@ class Corpus:
     unknown: float = 0.15
     failed: int = 1
     leak: bool = False
+    splits: tuple[Split, ...] = SPLITS
+    who: str = "v"
+    image: str = "jpg"
     prefix: str = ""
     notes: tuple[str, ...] = ()
     terms: str = "Made up; use as you like."
@@ -234,9 +239,9 @@ def edit_parquet(path: Path, edit: Callable[[list[dict]], list[dict]]) -> None:
 
 
 def _clips(corpus: Corpus, group: int) -> Iterator[Clip]:
-    split = SPLITS[group % len(SPLITS)]
+    split = corpus.splits[group % len(corpus.splits)]
     name, other = f"{corpus.prefix}{group:03d}", f"{corpus.prefix}{(group ^ 1):03d}"
-    own = ("youtube:straddler",) if corpus.leak and group in (0, 3) else (f"youtube:v{group:03d}",)
+    own = ("youtube:straddler",) if corpus.leak and group in (0, 3) else (f"youtube:{corpus.who}{group:03d}",)
     for compression in corpus.compressions:
         for method in ("real", *corpus.methods):
             real = method == "real"
@@ -258,7 +263,7 @@ def _clips(corpus: Corpus, group: int) -> Iterator[Clip]:
                 height=480,
                 fps=25.0,
                 bytes=1000,
-                sha256="0" * 64,
+                sha256=hashlib.sha256(f"{corpus.dataset}/{method}/{compression}/{stem}".encode()).hexdigest(),
             )
 
 
@@ -284,7 +289,7 @@ def _frame(corpus: Corpus, clip: Clip, frame: int) -> tuple[Sample, Members]:
         "crop_sha256": hashlib.sha256(image).hexdigest(),
     }
     sample = Sample(**_once(corpus, clip, key), **per_frame)
-    return sample, [(f"{key}.json", _json(sample)), *_members(f"{key}.", image, kind, mask)]
+    return sample, [(f"{key}.json", _json(sample)), *_members(corpus, f"{key}.", image, kind, mask)]
 
 
 def _sequence(corpus: Corpus, clip: Clip, number: int) -> tuple[SequenceSample, Members]:
@@ -303,7 +308,7 @@ def _sequence(corpus: Corpus, clip: Clip, number: int) -> tuple[SequenceSample, 
     )
     members = [(f"{key}.json", _json(sample))]
     for position, (image, kind, _, mask) in enumerate(pictures):
-        members += _members(f"{key}.{position:03d}.", image, kind, mask)
+        members += _members(corpus, f"{key}.{position:03d}.", image, kind, mask)
     return sample, members
 
 
@@ -331,8 +336,8 @@ def _json(sample: Any) -> bytes:
     return json.dumps(to_row(sample), sort_keys=True).encode()
 
 
-def _members(prefix: str, image: bytes, kind: str, mask: bytes) -> Members:
-    members = [(f"{prefix}jpg", image)]
+def _members(corpus: Corpus, prefix: str, image: bytes, kind: str, mask: bytes) -> Members:
+    members = [(f"{prefix}{corpus.image}", image)]
     if kind != "unknown":
         members += [(f"{prefix}mask.png", mask)]
     if kind == "difference":
@@ -349,6 +354,8 @@ def _picture(corpus: Corpus, clip: Clip, frame: int) -> tuple[bytes, Any, MaskQu
     base = np.stack([0.4 + 0.3 * np.sin(3 * x + seed % (7 + c) + c) + 0.2 * y for c in range(3)], axis=-1)
     face = (x / 0.32) ** 2 + (y / 0.42) ** 2 < 1
     base[face] = base[face] * 0.4 + np.array([0.35, 0.42, 0.55]) * (0.8 + 0.1 * np.cos(frame))
+    spots = np.random.default_rng(seed).uniform(-0.2, 0.2, (9, 9, 3))  # No two groups look alike.
+    base += cv2.resize(spots, (size, size), interpolation=cv2.INTER_CUBIC)
     for cx in (-0.13, 0.13):
         base[(x - cx) ** 2 * 3 + (y + 0.1) ** 2 * 6 < 0.006] = 0.1
     mask = np.zeros((size, size), np.uint8)
@@ -358,7 +365,9 @@ def _picture(corpus: Corpus, clip: Clip, frame: int) -> tuple[bytes, Any, MaskQu
         )
         base[mask > 0] = base[mask > 0] * 0.85 + 0.1 * np.sin(60 * x + method)[mask > 0][:, None] + 0.05
     noise = rng.normal(0, 0.01 if clip.compression == "c23" else 0.03, base.shape)
-    image = cv2.imencode(".jpg", (np.clip(base + noise, 0, 1) * 255).astype(np.uint8))[1].tobytes()
+    image = cv2.imencode(f".{corpus.image}", (np.clip(base + noise, 0, 1) * 255).astype(np.uint8))[
+        1
+    ].tobytes()
     png = cv2.imencode(".png", mask)[1].tobytes()
     if method < 0:
         return image, "all_zero", MaskQuality(score=1.0, area=0.0), png

@@ -28,7 +28,7 @@ def put(path: Path, picture: np.ndarray) -> Path:
 
 def fake(root: Path, path: str, **values) -> Clip:
     info = probe(root / path)
-    facts = {"frames": info.frames, "width": info.width, "height": info.height, "bytes": info.bytes}
+    facts: dict = {"frames": info.frames, "width": info.width, "height": info.height, "bytes": info.bytes}
     clip = Clip("d", path, path, "fake", "Made", "raw", "train", truth="none", reference=True)
     return replace(clip, **facts, sha256=info.sha256, **values)
 

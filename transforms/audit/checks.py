@@ -15,6 +15,7 @@ from schemas.outcome import Outcome
 from schemas.plan import PlannedClip
 from transforms.audit.findings import Findings
 from transforms.audit.verify import ShardEntry
+from transforms.leaks import group_of, identities_of
 
 QUALITY = ("score", "noise", "snr", "area", "official_iou", "temporal_iou", "residual")
 CATEGORIES = ("dataset", "group", "clip", "label", "method", "compression", "split", "shard", "mask_from")
@@ -193,13 +194,17 @@ def check_counts(where: str, masks: pa.Table) -> Findings:
     return findings
 
 
-def count_touched(clips: Iterable[Clip], leaks: Iterable[Leak]) -> dict[str, tuple[int, int]]:
-    """For each split, how many of its clips show or use a leaked identity, and how many clips it has."""
-    leaked = {leak.identity for leak in leaks}
+def count_touched(clips: Iterable[Clip], leaks: Sequence[Leak]) -> dict[str, tuple[int, int]]:
+    """For each split, how many of its clips have a leaked identity or a group that looks like another one,
+    and how many clips it has.
+    """
+    leaked = {leak.identity for leak in leaks if leak.kind == "identity"}
+    alike = {group for leak in leaks if leak.kind == "lookalike" for group in leak.groups}
     counts: dict[str, tuple[int, int]] = {}
     for clip in clips:
         some, every = counts.get(clip.split, (0, 0))
-        counts[clip.split] = (some + (not leaked.isdisjoint(clip.identities)), every + 1)
+        touched = not leaked.isdisjoint(identities_of(clip)) or group_of(clip) in alike
+        counts[clip.split] = (some + touched, every + 1)
     return counts
 
 
@@ -219,14 +224,19 @@ def summarise(
       outcomes: of every stage.
       shards: number of shards that were read.
       masks: as `flatten_masks` makes them.
-      leaks: identities on more than one side.
-      touched: clips of each split that have a leaked identity, and all of them.
+      leaks: what is on more than one side.
+      touched: clips of each split that a leak touches, and all of them.
       max_leaks: most leaks that pass; -1 is no limit.
     """
     by_check = {name: tuple(f for f in findings if f.check == name) for name in TITLES}
     by_check["leaks"] = tuple(
         Finding(
-            "leaks", "straddles", " and ".join(leak.splits), leak.clips[-1], leak.identity, sum(leak.counts)
+            "leaks",
+            "straddles" if leak.kind == "identity" else "looks_alike",
+            " and ".join(leak.splits),
+            leak.clips[-1],
+            leak.identity or f"looks like {leak.clips[0]} ({leak.similarity:.2f})",
+            sum(leak.counts),
         )
         for leak in leaks
     )
@@ -251,11 +261,11 @@ def summarise(
             "Restore the shards (dvc checkout), or run the shard stage again, then audit again.",
         ),
         "leaks": (
-            f"{len(leaks):,} {'identity' if len(leaks) == 1 else 'identities'} on more than one side, "
-            f"touching {share}; {limit}"
+            f"{_count_leaks(leaks)} on more than one side, touching {share}; {limit}"
             if leaks
-            else "no identity is on more than one side",
-            "Set datasets.<name>.split: repaired (all clips of one video on one side), then index again.",
+            else "no identity and no picture is on more than one side",
+            "Set datasets.<name>.split: repaired (all clips of one video on one side), or let --fix say what "
+            "to move; then index again.",
         ),
         "counts": (
             f"{unknown:,} of {len(fakes):,} fake masks are unknown ({percent(unknown, len(fakes))})",
@@ -266,6 +276,15 @@ def summarise(
         Check(name, title, not (over if name == "leaks" else by_check[name]), *said[name], by_check[name])
         for name, title in TITLES.items()
     ]
+
+
+def _count_leaks(leaks: Sequence[Leak]) -> str:
+    """Such as "7 identities and 1 lookalike"."""
+    alike = sum(leak.kind == "lookalike" for leak in leaks)
+    counts = {"identity": len(leaks) - alike, "lookalike": alike}
+    plural = {"identity": "identities", "lookalike": "lookalikes"}
+    said = [f"{count:,} {name if count == 1 else plural[name]}" for name, count in counts.items() if count]
+    return " and ".join(said)
 
 
 def percent(part: int, whole: int) -> str:

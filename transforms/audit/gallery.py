@@ -231,6 +231,11 @@ def draw_strip(real: Image | None, fake: Image | None, mask: Image | None, offic
     return np.hstack([tiles[0], gap, tiles[1], gap, tiles[2]])
 
 
+def draw_pair(one: Image | None, other: Image | None) -> Image:
+    """Two crops side by side; what is missing is a gray tile."""
+    return np.hstack([_tile(one), np.full((TILE, _GAP, 3), 255, np.uint8), _tile(other)])
+
+
 def _tile(image: Image | None) -> Image:
     if image is None:
         tile = np.full((TILE, TILE, 3), _EMPTY, np.uint8)

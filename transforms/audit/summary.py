@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.clip import SPLITS, compression_rank
+from schemas.leak import Leak
 from schemas.outcome import Outcome
 from transforms.audit.verify import ShardEntry
 
@@ -26,6 +27,16 @@ class Cell:
     compression: str
     split: str
     samples: int
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """Samples of one dataset, label and method: `counts` in train, val and test."""
+
+    dataset: str
+    label: str
+    method: str
+    counts: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -94,16 +105,18 @@ def cross_tabulate(samples: pa.Table) -> list[Cell]:
     )
 
 
-def count_by_dataset(samples: pa.Table) -> list[tuple[str, list[tuple[str, int]], int]]:
-    """Each dataset's samples, by split and in all."""
-    rows = samples.group_by(["dataset", "split"]).aggregate([([], "count_all")]).to_pylist()
-    found: dict[str, dict[str, int]] = {}
+def mix(samples: pa.Table) -> list[Mixed]:
+    """Samples of each dataset by label and method, and by split; reals first, then by name."""
+    names = ["dataset", "label", "method"]
+    rows = samples.group_by([*names, "split"]).aggregate([([], "count_all")]).to_pylist()
+    found: dict[tuple[str, ...], dict[str, int]] = {}
     for row in rows:
-        found.setdefault(row["dataset"], {})[row["split"]] = row["count_all"]
-    return [
-        (name, [(split, splits.get(split, 0)) for split in SPLITS], sum(splits.values()))
-        for name, splits in sorted(found.items())
+        found.setdefault(tuple(row[name] for name in names), {})[row["split"]] = row["count_all"]
+    mixed = [
+        Mixed(dataset, label, method, tuple(splits.get(split, 0) for split in SPLITS))
+        for (dataset, label, method), splits in found.items()
     ]
+    return sorted(mixed, key=lambda row: (row.dataset, row.label == "fake", row.method))
 
 
 def compression_order(compression: str) -> tuple[int, str]:
@@ -189,7 +202,7 @@ def metrics(
     cells: Sequence[Cell],
     groups: int,
     identities: int,
-    leaks: int,
+    leaks: Sequence[Leak],
     outcomes: Sequence[Outcome],
     entries: Sequence[ShardEntry],
     findings: dict[str, int],
@@ -202,7 +215,7 @@ def metrics(
       cells: as `cross_tabulate` makes them.
       groups: source groups that were planned.
       identities: distinct identities of their clips.
-      leaks: identities on more than one side.
+      leaks: what is on more than one side.
       outcomes: of every stage.
       entries: of the shards.
       findings: number of findings by check.
@@ -219,7 +232,8 @@ def metrics(
         "shards": len(entries),
         "bytes": sum(entry.bytes for entry in entries),
         "shard_imbalance": imbalance(entries),
-        "leaks": leaks,
+        "leaks": len(leaks),
+        "lookalikes": sum(leak.kind == "lookalike" for leak in leaks),
         "masks": fakes.num_rows,
         "unknown_masks": fakes.num_rows - known.num_rows,
         "unknown_share": (fakes.num_rows - known.num_rows) / fakes.num_rows if fakes.num_rows else 0.0,

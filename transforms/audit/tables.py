@@ -4,11 +4,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from schemas.clip import Clip
+from schemas.clip import SPLITS, Clip
 from transforms.audit.summary import (
     FIGURES,
     Cell,
     Kinds,
+    Mixed,
     Spread,
     Summary,
     compression_order,
@@ -134,6 +135,32 @@ def balance(cells: Sequence[Cell]) -> dict[str, Any]:
     firsts = [n == 0 or columns[n - 1][0] != split for n, (split, _) in enumerate(columns)]
     shown = [(*column, first) for column, first in zip(columns, firsts, strict=True)]
     return {"columns": shown, "splits": splits, "rows": rows, "totals": totals, "total": sum(totals)}
+
+
+def mixture(mixed: Sequence[Mixed]) -> list[dict[str, Any]]:
+    """Each dataset's samples, by class and method and by split, and the share of fakes in each split.
+
+    Returns:
+      One for each dataset: "name"; "rows": triples of label, method and counts; "totals": counts; "fakes":
+      pairs of fakes and all samples. Counts are of train, val and test, and of all three.
+    """
+    found: dict[str, list[Mixed]] = {}
+    for row in mixed:
+        found.setdefault(row.dataset, []).append(row)
+    return [
+        {
+            "name": name,
+            "rows": [(row.label, row.method, (*row.counts, sum(row.counts))) for row in rows],
+            "totals": (totals := _sums(rows)),
+            "fakes": list(zip(_sums([row for row in rows if row.label == "fake"]), totals, strict=True)),
+        }
+        for name, rows in found.items()
+    ]
+
+
+def _sums(rows: Sequence[Mixed]) -> list[int]:
+    sums = [sum(row.counts[place] for row in rows) for place in range(len(SPLITS))]
+    return [*sums, sum(sums)]
 
 
 def quality(made: Summary) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
@@ -27,7 +27,12 @@ class ShardEntry:
     unit: str
 
 
-def verify_shard(file: BinaryIO, entry: ShardEntry, rows: pa.Table) -> tuple[Findings, int]:
+def verify_shard(
+    file: BinaryIO,
+    entry: ShardEntry,
+    rows: pa.Table,
+    see: Callable[[str, Mapping[str, bytes]], None] | None = None,
+) -> tuple[Findings, int]:
     """Read a shard to its end and compare it with its entry and its rows.
 
     Holds one sample at a time; whatever the bytes are, the answer is findings and not an exception.
@@ -36,6 +41,7 @@ def verify_shard(file: BinaryIO, entry: ShardEntry, rows: pa.Table) -> tuple[Fin
       file: the tar.
       entry: its entry in `index.json`.
       rows: its rows, with the columns of `schemas.Sample` or `schemas.SequenceSample`, and `shard`.
+      see: is shown each sample that has a row: its key, and its members by what follows the key's dot.
 
     Returns:
       What is wrong, and how many samples the tar holds.
@@ -53,6 +59,8 @@ def verify_shard(file: BinaryIO, entry: ShardEntry, rows: pa.Table) -> tuple[Fin
                 row = expected.take(key, findings)
                 if row is not None:
                     check_sample(key, members, row, entry.unit, findings)
+                    if see is not None:
+                        see(key, members)
         reader.drain()
         _check_end(reader, findings)
     except (tarfile.TarError, EOFError, OSError, ValueError) as error:

@@ -6,10 +6,11 @@ finding the faces in them. One that is damaged inside is found when it is used, 
 """
 
 import hashlib
+import io
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from schemas.digest import digest
 from transforms.indexing.media_info import MediaInfo
@@ -69,4 +70,6 @@ def watch_folder(path: str | Path) -> Iterator[MediaInfo | None]:
 
 def _digest(file: BinaryIO) -> tuple[int, str]:
     file.seek(0)
-    return os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest()
+    return os.fstat(file.fileno()).st_size, hashlib.file_digest(
+        cast(io.BufferedReader, file), "sha256"
+    ).hexdigest()
