@@ -49,6 +49,25 @@ def test_imports_point_one_way(module):
     assert room == "training" or not names & NOT_IN_DATA_STAGES
 
 
+LAYOUTS = {path.stem for path in (ROOT / "transforms/layouts").glob("*.py")} - {"__init__"}
+# DFFD's rule is a kind of mask as well, and a folder is a folder.
+NAMES = LAYOUTS - {"dffd", "folder"}
+
+
+@pytest.mark.parametrize(
+    "module", [m for m in MODULES if "layouts" not in m.parts and "demo" not in m.stem], ids=str
+)
+def test_only_its_layout_knows_a_dataset(module):
+    tree = ast.parse((ROOT / module).read_text("utf-8"))
+    words = {
+        node.value.lower()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " not in node.value
+    }
+    assert len(NAMES) >= 5
+    assert not words & NAMES
+
+
 @pytest.mark.parametrize("module", MODULES, ids=str)
 def test_modules_are_small(module):
     assert len((ROOT / module).read_text("utf-8").splitlines()) <= 300
