@@ -57,6 +57,7 @@ class MaskMaker:
         """Masks of a fake that its real clip is there for."""
         made = ClipMasks(clip.compression)
         official = self._stated(clip, fake, made)
+        resampled = any(row.alignment == "registered" for row in self._geometry.rows)
         try:
             for places in self._geometry.tracks().values():
                 both = [place for place in places if place in real and place in fake]
@@ -75,7 +76,7 @@ class MaskMaker:
                     Selection(fake, both),
                     _those(official, both),
                     dense=self._geometry.is_dense(both),
-                    lossless=None if clip.compression == "raw" else False,
+                    lossless=None if clip.compression == "raw" and not resampled else False,
                     params=self._params,
                 )
                 for place, frame in zip(both, measured, strict=True):

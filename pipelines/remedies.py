@@ -26,7 +26,7 @@ REMEDIES: dict[Reason, str] = {
     "decode_timeout": "Raise run.clip_timeout, or use a faster disk, then rerun with --retry-failed.",
     "changed_on_disk": "The file is not what was indexed: index again.",
     "no_track": "See what the track stage says of the group.",
-    "other_size": "The fake's frames have another size than its real clip's: re-encode or leave it out.",
+    "other_size": "Its frames have another size than was indexed: index again, or re-encode it.",
     "too_few_frames": "Lower frames.length or frames.stride.",
     "internal_error": "A bug, or a worker that died: rerun with --retry-failed; report it if it comes again.",
     "damaged": "Restore the shard (dvc checkout) or build it again.",

@@ -1,14 +1,16 @@
 """From a source group to encoded samples: every clip of the group is decoded once."""
 
 import dataclasses
+import functools
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.clip_masks import ClipMasks, MaskMaker
-from pipelines.clips import clip_path, reference_clip, versions
+from pipelines.clip_reader import ClipReader
+from pipelines.clips import versions
 from pipelines.isolation import Isolated
 from pipelines.spool import ByteSpool, CropStore, Place
 from schemas.clip import Clip, compression_rank
@@ -17,10 +19,10 @@ from schemas.outcome import Outcome
 from schemas.params import CropParams, FramesParams, MaskParams, ShardParams
 from schemas.record import record
 from schemas.sample import MaskKind, MaskQuality
-from schemas.track import TrackFrame
 from transforms.assignment import block_place
-from transforms.crops import FrameReads, encode_image, fill_crops
-from transforms.errors import ClipError, internal_error
+from transforms.clip_geometry import ClipGeometries
+from transforms.crops import encode_image
+from transforms.errors import ClipError, internal_error, status_of
 from transforms.geometry import GroupGeometry, Window
 from transforms.masks import all_one, all_zero
 from transforms.pair_masks import BY_DEFINITION, COMPARING, UNKNOWN, WHOLE, binary
@@ -67,30 +69,24 @@ class GroupSampler:
     """
 
     def __init__(self, root: str, child: Isolated, spool: ByteSpool, params: SampleParams, folder: Path):
-        self._root, self._child, self._spool, self._folder = root, child, spool, folder
-        self._params = params
+        self._reader = ClipReader(root, child, params.crop.size, folder)
+        self._spool, self._params = spool, params
         self._black, self._white = (
             spool.append(encode_image(binary(mask(params.crop.size)), "png")) for mask in (all_zero, all_one)
         )
 
     def run(
-        self, clips: Sequence[Clip], rows: Sequence[TrackFrame], plan_digest: str
+        self, clips: Sequence[Clip], geometries: ClipGeometries, plan_digest: str
     ) -> Iterator[Encoded | Outcome]:
         """The samples of a group's clips, and an outcome for each clip.
 
         Args:
           clips: of the group.
-          rows: of its track file.
+          geometries: of the clips.
           plan_digest: for the samples' records.
         """
-        self._geometry = GroupGeometry(rows, self._params.frames, self._params.shard.unit)
-        self._reads = {real: self._geometry.reads(around=real and self._compares) for real in (True, False)}
-        self._maker = MaskMaker(
-            self._spool, self._geometry, self._params.mask, self._params.crop.size, self._official
-        )
-        reference = reference_clip(clips)
-        self._expected = (reference.width, reference.height)
-        self._digest = plan_digest
+        self._geometries, self._digest = geometries, plan_digest
+        self._real = {clip.compression: clip for clip in clips if clip.label == "real"}
         masks: dict[str, ClipMasks] = {}
         real: dict[str, CropStore] = {}
         try:
@@ -129,25 +125,26 @@ class GroupSampler:
         self, name: str, clip: Clip, real: dict[str, CropStore], masks: dict[str, ClipMasks]
     ) -> Iterator[Encoded | Outcome]:
         outcome = Outcome("shard", clip.dataset, clip.clip, clip.group, "ok")
-        crops = self._store(real=clip.label == "real")
+        crops: CropStore | None = None
         kept = False
         try:
-            self._read(clip_path(self._root, clip), crops, self._reads[clip.label == "real"])
-            if clip.label == "fake" and name not in masks and clip.truth != "all_one":
-                if clip.compression in real:
-                    masks[name] = self._maker.compared(clip, real[clip.compression], crops)
-                elif name in self._alone:
-                    masks[name] = self._maker.alone(clip, crops)
+            geometry, shared = self._geometries.of(clip), self._geometries.shared(clip)
+            crops = self._reader.crops(geometry, clip, around=clip.label == "real" and self._compares)
+            own = masks.get(name) if shared else None
+            if clip.label == "fake" and own is None and clip.truth != "all_one":
+                own = self._masks(name, clip, geometry, crops, real if shared else {})
+                if own is not None and shared:
+                    masks[name] = own
             encoded = []
-            for window in self._geometry.windows:
-                places = [self._geometry.places[window.track, frame] for frame in window.frames]
+            for window in geometry.windows:
+                places = [geometry.places[window.track, frame] for frame in window.frames]
                 if all(place in crops for place in places):
-                    encoded.append(self._encode(clip, window, places, crops, masks.get(name)))
-            if clip.label == "real":
+                    encoded.append(self._encode(clip, window, geometry, places, crops, own))
+            if clip.label == "real" and shared:
                 real[clip.compression] = crops
                 kept = True
-            notes = masks[name].notes if name in masks else []
-            outcome = self._finish(outcome, clip, len(encoded), len(self._geometry.windows), notes)
+            notes = [self._geometries.note(clip), *(own.notes if own else [])]
+            outcome = self._finish(outcome, clip, len(encoded), geometry, [note for note in notes if note])
             yield from encoded
             yield outcome
         except ClipError as error:
@@ -157,43 +154,61 @@ class GroupSampler:
         except Exception as error:
             yield _failed(outcome, internal_error(error))
         finally:
-            if not kept:
+            if crops is not None and not kept:
                 crops.close()
 
     @property
     def _compares(self) -> bool:
         return bool({self._params.mask.train, *self._params.mask.kinds} & COMPARING)
 
-    def _store(self, *, real: bool) -> CropStore:
-        return CropStore(
-            sum(len(read.slots) for read in self._reads[real]), self._params.crop.size, self._folder
-        )
+    def _masks(
+        self,
+        name: str,
+        clip: Clip,
+        geometry: GroupGeometry,
+        fake: CropStore,
+        real: Mapping[str, CropStore],
+    ) -> ClipMasks | None:
+        """The masks of a fake; None where they are to be measured on another compression of it."""
+        params = self._params
+        official = functools.partial(self._reader.official, geometry)
+        maker = MaskMaker(self._spool, geometry, params.mask, params.crop.size, official)
+        if clip.compression not in real:
+            alone = name in self._alone or not self._geometries.shared(clip)
+            return maker.alone(clip, fake) if alone else None
+        original = self._real[clip.compression]
+        shown = self._geometries.shown(original, clip)
+        if shown is None:
+            return maker.compared(clip, real[clip.compression], fake)
+        # What its picture lost in detail or at its edges is no forgery: the real clip's crops lose it, too.
+        there = self._geometries.of(original)
+        alike = self._reader.crops(there, original, around=self._compares, shown=shown)
+        try:
+            return maker.compared(clip, alike, fake)
+        finally:
+            alike.close()
 
-    def _read(self, path: Path, crops: CropStore, reads: Sequence[FrameReads]) -> None:
-        arguments = str(path), reads, self._params.crop.size, self._expected
-        for slots in self._child.iterate(fill_crops, *arguments, into=crops.descriptor):
-            crops.fill(slots)
-
-    def _finish(self, outcome: Outcome, clip: Clip, made: int, planned: int, notes: list[str]) -> Outcome:
+    def _finish(
+        self, outcome: Outcome, clip: Clip, made: int, geometry: GroupGeometry, notes: list[str]
+    ) -> Outcome:
+        planned = len(geometry.windows)
+        hidden = f"{geometry.hides} faces lie outside of its picture" if geometry.hides else ""
         if not made:
-            detail = f"{clip.clip}: {clip.frames} frames, none of those that were chosen for its group"
-            return _failed(outcome, ClipError("too_few_frames", detail))
+            why = hidden or f"{clip.frames} frames, none of those that were chosen for its group"
+            return _failed(outcome, ClipError("too_few_frames", f"{clip.clip}: {why}"))
         if made < planned:
-            notes = [f"{made} of {planned} samples: {clip.frames} frames, fewer than its original", *notes]
+            why = hidden or f"{clip.frames} frames, fewer than its original"
+            notes = [f"{made} of {planned} samples: {why}", *notes]
         return dataclasses.replace(outcome, made=made, detail="; ".join(notes))
 
-    def _official(self, clip: Clip) -> CropStore:
-        """Crops of a clip's official mask."""
-        crops = self._store(real=False)
-        try:
-            self._read(Path(self._root, clip.official_mask), crops, self._reads[False])
-        except BaseException:
-            crops.close()
-            raise
-        return crops
-
     def _encode(
-        self, clip: Clip, window: Window, places: Sequence[int], crops: CropStore, masks: ClipMasks | None
+        self,
+        clip: Clip,
+        window: Window,
+        geometry: GroupGeometry,
+        places: Sequence[int],
+        crops: CropStore,
+        masks: ClipMasks | None,
     ) -> Encoded:
         shard, sequence = self._params.shard, self._params.shard.unit == "sequence"
         members: dict[str, Place] = {}
@@ -204,7 +219,7 @@ class GroupSampler:
             members[f"{prefix}{shard.image}"] = self._spool.append(image)
             kind, quality, written = self._mask(clip, place, masks)
             members |= {f"{prefix}{suffix}": at for suffix, at in written.items()}
-            row, points = self._geometry.rows[place], self._geometry.landmarks(place)
+            row, points = geometry.rows[place], geometry.landmarks(place)
             frames.append(FrameRecord(row, points, kind, quality, hashlib.sha256(image).hexdigest()))
         mask_from = masks.compression if masks and self._params.mask.train != "official" else None
         sample = make_record(clip, frames, self._params.crop.size, mask_from, self._digest, sequence)
@@ -238,7 +253,7 @@ class GroupSampler:
 
 
 def _failed(outcome: Outcome, error: ClipError) -> Outcome:
-    return dataclasses.replace(outcome, status="failed", reason=error.reason, detail=error.detail)
+    return dataclasses.replace(outcome, status=status_of(error), reason=error.reason, detail=error.detail)
 
 
 def outcomes_without_track(clips: Iterable[Clip], track: Outcome) -> Iterator[Outcome]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from pipelines import publish
+from pipelines.clips import reference_clip
 from pipelines.isolation import Isolated
 from pipelines.sampler import Encoded, GroupSampler, SampleParams, outcomes_without_track
 from pipelines.spool import ByteSpool
@@ -20,7 +21,8 @@ from schemas.params import RunParams
 from schemas.record import record
 from schemas.sample import Sample, SequenceSample
 from schemas.sidecar import CommittedFile, Sidecar
-from schemas.track import TrackFrame
+from schemas.track import TrackFrame, read_placed
+from transforms.clip_geometry import ClipGeometries
 
 # Rows of a shard's index that are held at once.
 _BATCH = 1024
@@ -148,9 +150,15 @@ class ShardBuilder:
         if group.track.status != "ok":
             yield from outcomes_without_track(group.clips, group.track)
             return
-        rows = files.read_rows(self._tracks / f"{group.track_key}.parquet", TrackFrame)
-        sampler = GroupSampler(self._root, self._child, spool, self._params, self._out)
-        yield from sampler.run(group.clips, rows, group.plan_digest)
+        path = self._tracks / f"{group.track_key}.parquet"
+        rows = files.read_rows(path, TrackFrame)
+        placed = read_placed(files.read_metadata(path).get("placed", ""))
+        params = self._params
+        geometries = ClipGeometries(
+            rows, placed, reference_clip(group.clips), params.frames, params.shard.unit
+        )
+        sampler = GroupSampler(self._root, self._child, spool, params, self._out)
+        yield from sampler.run(group.clips, geometries, group.plan_digest)
 
     def _rows(
         self, shard: str, encoded: Sequence[Encoded], spool: ByteSpool

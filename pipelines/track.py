@@ -1,38 +1,34 @@
 """The track stage: faces, landmarks and crops of each source group, measured on its reference clip."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from pipelines import cli, publish, resume
-from pipelines.clips import Index, clip_path, read_index, reference_clip, versions
+from pipelines.clips import Index, read_index, reference_clip, versions
 from pipelines.engine import Work, run
-from pipelines.forged_face import order_by_forgery
+from pipelines.follow_faces import FaceFollower
 from pipelines.isolation import Isolated
+from pipelines.other_sizes import place_clips
 from schemas import files, program
 from schemas.clip import Clip
 from schemas.digest import digest
 from schemas.names import encode_name
-from schemas.outcome import Outcome, Reason, Status
+from schemas.outcome import Outcome
 from schemas.params import CropParams, Params, RunParams, TrackParams
 from schemas.params_file import read_params
 from schemas.record import record
 from schemas.sidecar import Sidecar
-from schemas.track import TrackFrame
-from transforms.errors import ClipError, internal_error
-from transforms.face_crops import MARGIN, as_they_are, follow
-from transforms.observe import ClipShape, observe
-from transforms.tracking import link, track_frames
+from schemas.track import TrackFrame, write_placed
+from transforms.errors import ClipError, internal_error, status_of
 
 # Raise it when the stage's results change: every group is then tracked again.
 VERSION = 2
 
-_SKIPPED: tuple[Reason, ...] = ("no_face", "face_too_small", "track_too_short", "no_original")
-
 
 @record
 class Group:
-    """One source group: its reference clip, and the fakes that tell which of several faces was forged.
+    """One source group: its reference clip, the fakes that tell which of several faces was forged, and the
+    clips whose pictures have another size than the reference clip's.
 
     Without a real clip the reference is one of the fakes.
     """
@@ -41,6 +37,7 @@ class Group:
     group: str
     reference: Clip
     fakes: tuple[Clip, ...]
+    others: tuple[Clip, ...]
     digest: str
 
 
@@ -59,16 +56,20 @@ def plan(index: Index, track: TrackParams, crop: CropParams) -> tuple[dict[str, 
             outcomes.append(_outcome(index.dataset, group, error))
             continue
         fakes = tuple(best[0] for best in versions(clips).values() if best[0].label == "fake")
-        inputs = [(clip.clip, clip.sha256, clip.official_mask_sha256) for clip in (reference, *fakes)]
+        others = tuple(
+            clip for clip in clips if (clip.width, clip.height) != (reference.width, reference.height)
+        )
+        inputs = [
+            (clip.clip, clip.sha256, clip.official_mask_sha256) for clip in (reference, *fakes, *others)
+        ]
         groups[key_of(group)] = Group(
-            index.dataset, group, reference, fakes, digest(VERSION, inputs, track, crop)
+            index.dataset, group, reference, fakes, others, digest(VERSION, inputs, track, crop)
         )
     return groups, outcomes
 
 
 def _outcome(dataset: str, group: str, error: ClipError) -> Outcome:
-    status: Status = "skipped" if error.reason in _SKIPPED else "failed"
-    return Outcome("track", dataset, group, group, status, error.reason, error.detail)
+    return Outcome("track", dataset, group, group, status_of(error), error.reason, error.detail)
 
 
 class TrackBuilder:
@@ -91,9 +92,16 @@ class TrackBuilder:
         group = units[0]
         made = []
         try:
-            rows, said = self._crops(group) if group.reference.cropped else self._rows(group)
+            follower = FaceFollower(self._child, self._root, self._track, self._crop)
+            rows, said = follower.rows(group.reference, group.fakes)
+            moved, placed = place_clips(
+                self._child, self._root, follower, group.reference, rows, group.others
+            )
+            rows += moved
             path = self._out / f"{key}.parquet"
             metadata = {"group": group.group, "clip": group.reference.clip, "events": said}
+            if placed:
+                metadata["placed"] = write_placed(placed)
             files.write_rows(path, TrackFrame, rows, metadata)
             made.append(publish.describe(path))
             outcome = Outcome(
@@ -113,59 +121,6 @@ class TrackBuilder:
             outcome = _outcome(group.dataset, group.group, internal_error(error))
         publish.commit(self._out, key, Sidecar(group.digest, (outcome,), tuple(made), outcome.made))
         yield outcome
-
-    def _crops(self, group: Group) -> tuple[list[TrackFrame], str]:
-        """Rows of pictures that are face crops already, and how many had no face."""
-        path, options = clip_path(self._root, group.reference), self._track
-        seen = self._child.iterate(observe, str(path), 1, options.min_score, options.min_face, MARGIN)
-        shape: ClipShape = next(seen)
-        raw = follow(seen, shape)
-        alone = replace(options, max_gap=0)
-        name = group.reference.clip
-        rows = track_frames(name, 0, raw, shape, alone, self._crop) if raw.frames else []
-        left = sorted({*range(shape.frames)} - {*raw.frames})
-        rows = sorted(
-            [*rows, *as_they_are(name, left, shape, self._crop)], key=lambda row: (row.track, row.frame)
-        )
-        many = f"no face in {len(left)} of {shape.frames} pictures: taken as they are"
-        return rows, many if left else ""
-
-    def _rows(self, group: Group) -> tuple[list[TrackFrame], str]:
-        path = clip_path(self._root, group.reference)
-        options = self._track
-        seen = self._child.iterate(observe, str(path), options.every, options.min_score, options.min_face)
-        shape: ClipShape = next(seen)
-        observations = list(seen)
-        tracks = [
-            t
-            for t in link(observations, options.max_gap)
-            if t.frames[-1] - t.frames[0] + 1 >= options.min_frames
-        ]
-        if not tracks:
-            raise _nothing(path, options, observations)
-        if len(tracks) > 1:
-            who = group.reference, group.fakes, shape, tracks
-            tracks = order_by_forgery(self._child, self._root, *who)[: options.max_faces]
-        rows = [
-            row
-            for number, raw in enumerate(tracks)
-            for row in track_frames(group.reference.clip, number, raw, shape, options, self._crop)
-        ]
-        events = [f"{number:02d}:{event}" for number, raw in enumerate(tracks) for event in raw.events]
-        return rows, " ".join(events)
-
-
-def _nothing(path: Path, options: TrackParams, observations: list) -> ClipError:
-    small = sum(seen.small for seen in observations)
-    if any(seen.faces for seen in observations):
-        return ClipError(
-            "track_too_short", f"{path}: no face for track.min_frames ({options.min_frames}) frames"
-        )
-    if small:
-        return ClipError(
-            "face_too_small", f"{path}: {small} faces, all under track.min_face ({options.min_face} px)"
-        )
-    return ClipError("no_face", f"{path}: no face in {len(observations)} frames looked at")
 
 
 def run_stage(

@@ -1,7 +1,29 @@
 """One face followed through a reference clip."""
 
+import json
+from collections.abc import Iterable
+
+from schemas.convert import from_row, to_row
+from schemas.outcome import Reason
 from schemas.record import record
 from schemas.sample import Alignment
+
+
+@record
+class PlacedClip:
+    """What was found of a clip whose picture has another size than its group's reference clip.
+
+    Attributes:
+      clip: its path.
+      registered: True if its rows are the reference clip's, moved to where it shows the same.
+      note: for a person.
+      reason: why it has no rows; "" where it has.
+    """
+
+    clip: str
+    registered: bool
+    note: str
+    reason: Reason = ""
 
 
 @record
@@ -39,3 +61,14 @@ class TrackFrame:
     lips: tuple[float, ...]
     crop_to_frame: tuple[float, ...]
     alignment: Alignment = "landmarks"
+
+
+def write_placed(placed: Iterable[PlacedClip]) -> str:
+    """For the metadata `placed` of a track file."""
+    return json.dumps([to_row(clip) for clip in placed])
+
+
+def read_placed(metadata: str) -> dict[str, PlacedClip]:
+    """What `write_placed` wrote, by clip; nothing for ""."""
+    placed = [from_row(PlacedClip, row) for row in json.loads(metadata or "[]")]
+    return {clip.clip: clip for clip in placed}

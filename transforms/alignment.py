@@ -48,3 +48,34 @@ def apply(matrices: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Transform points: (..., 2, 3) and (..., k, 2) to (..., k, 2)."""
     matrices = np.asarray(matrices, np.float64)
     return points @ np.swapaxes(matrices[..., :2], -1, -2) + matrices[..., None, :, 2]
+
+
+def compose(second: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """The matrix of one that is applied after another: (..., 2, 3) each."""
+    second, first = np.asarray(second, np.float64), np.asarray(first, np.float64)
+    linear = second[..., :2] @ first[..., :2]
+    return np.concatenate([linear, second[..., :2] @ first[..., 2:] + second[..., 2:]], axis=-1)
+
+
+def scale_of(matrix: np.ndarray) -> float:
+    """By how much a matrix, (2, 3), scales: the square root of its area; 0 where it mirrors."""
+    return float(np.sqrt(max(np.linalg.det(np.asarray(matrix, np.float64)[:, :2]), 0)))
+
+
+def resizing(size: tuple[int, int], to: tuple[int, int]) -> np.ndarray:
+    """The matrix, (2, 3), of resizing a picture of (width, height) to another size."""
+    scale = np.array(to) / np.array(size)
+    return np.column_stack([np.diag(scale), (scale - 1) / 2])
+
+
+def same_aspect(size: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether two sizes, (width, height), have one aspect but for rounding, up to 1%."""
+    return abs(size[0] * other[1] / (size[1] * other[0]) - 1) <= 0.01
+
+
+def nearest_similarity(affinity: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The similarity next to an affinity, (2, 3), the same in the middle of a picture of (width, height)."""
+    turn = complex(affinity[0, 0] + affinity[1, 1], affinity[1, 0] - affinity[0, 1]) / 2
+    linear = np.array([[turn.real, -turn.imag], [turn.imag, turn.real]])
+    middle = (np.array(size) - 1) / 2
+    return np.column_stack([linear, apply(affinity, middle[None])[0] - linear @ middle])

@@ -9,9 +9,10 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from transforms.alignment import apply, invert
+from transforms.alignment import apply, compose, invert, resizing, same_aspect, scale_of
 from transforms.errors import ClipError
 from transforms.media import open_clip
+from transforms.resizing import reduced
 
 
 def warp(frame: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
@@ -56,6 +57,42 @@ def warp(frame: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """How another clip shows a clip's frames.
+
+    Attributes:
+      matrix: (2, 3), from the clip's pixels to the other one's.
+      size: width and height of the other one's picture.
+    """
+
+    matrix: np.ndarray
+    size: tuple[int, int]
+
+
+def warp_shown(frame: np.ndarray, matrices: np.ndarray, size: int, shown: Shown) -> list[np.ndarray]:
+    """Crops of a frame that show no more than another clip does: where that is smaller, no more detail (area
+    averaging), and black where its picture ends.
+
+    Args:
+      frame: (height, width, 3) uint8.
+      matrices: (crops, 2, 3), crop pixel to frame pixel.
+      size: edge of the crops in pixels.
+      shown: the other clip.
+    """
+    small, shrunk = reduced(frame, min(1.0, scale_of(shown.matrix)))
+    here, there = (np.full(shape, 255, np.uint8) for shape in (small.shape[:2], shown.size[::-1]))
+    crops = []
+    for matrix in matrices:
+        crop = warp(small, compose(shrunk, matrix), size)
+        own = warp(here, compose(shrunk, matrix), size).astype(np.float32)
+        inside = warp(there, compose(shown.matrix, matrix), size)
+        # At an edge that both have, the crop has faded to black already.
+        left = np.minimum(inside / np.maximum(own, 1), 1)
+        crops.append(np.rint(crop * left[..., None]).astype(np.uint8))
+    return crops
+
+
+@dataclass(frozen=True)
 class FrameReads:
     """The crops of one frame.
 
@@ -76,6 +113,8 @@ def fill_crops(
     reads: Sequence[FrameReads],
     size: int,
     expected: tuple[int, int],
+    shown: Shown | None = None,
+    resizable: bool = False,
 ) -> Iterator[tuple[int, ...]]:
     """Write the crops of a clip into a file: (size, size, 3) uint8 RGB each, one after the other by slot.
 
@@ -86,7 +125,9 @@ def fill_crops(
       path: of the clip.
       reads: increasing by frame.
       size: edge of the crops in pixels.
-      expected: width and height of the group's reference clip.
+      expected: width and height that the matrices are for.
+      shown: crops are to be those of what another clip shows of this one's frames.
+      resizable: frames of another size but the same aspect are taken as resized ones.
 
     Yields:
       The slots that were filled, frame by frame.
@@ -103,12 +144,17 @@ def fill_crops(
             return
         frame = clip[wanted.frame]
         height, width = frame.shape[:2]
+        matrices = wanted.matrices
         if (width, height) != expected:
-            raise ClipError(
-                "other_size", f"{path}: {width}x{height}, its original {expected[0]}x{expected[1]} pixels"
-            )
-        for slot, matrix in zip(wanted.slots, wanted.matrices, strict=True):
-            data = warp(frame, matrix, size).data.cast("B")
+            if not resizable or not same_aspect((width, height), expected):
+                asked = f"{expected[0]}x{expected[1]}"
+                raise ClipError("other_size", f"{path}: {width}x{height} pixels, not {asked}")
+            matrices = compose(resizing(expected, (width, height)), matrices)
+        crops = (
+            warp_shown(frame, matrices, size, shown) if shown else [warp(frame, m, size) for m in matrices]
+        )
+        for slot, crop in zip(wanted.slots, crops, strict=True):
+            data = crop.data.cast("B")
             written = 0
             while written < length:
                 written += os.pwrite(descriptor, data[written:], slot * length + written)

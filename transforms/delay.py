@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from transforms.difference.model import CropShapes
-from transforms.registration import blurred_luma, usable
+from transforms.lucas_kanade import blurred_luma
+from transforms.registration import usable
 
 Image = npt.NDArray[np.uint8]
 

@@ -3,7 +3,9 @@
 import traceback
 from pathlib import Path
 
-from schemas.outcome import Reason
+from schemas.outcome import Reason, Status
+
+_NOTHING_TO_MEND: tuple[Reason, ...] = ("no_face", "face_too_small", "track_too_short", "no_original")
 
 
 class ClipError(Exception):
@@ -21,6 +23,11 @@ class ClipError(Exception):
 
     def __reduce__(self) -> tuple:
         return ClipError, (self.reason, self.detail)
+
+
+def status_of(error: ClipError) -> Status:
+    """The status of the outcome that an error becomes."""
+    return "skipped" if error.reason in _NOTHING_TO_MEND else "failed"
 
 
 def internal_error(error: Exception) -> ClipError:

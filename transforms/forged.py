@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 
+from transforms.alignment import same_aspect
 from transforms.errors import ClipError
 from transforms.masks import official
 from transforms.media import open_clip
@@ -17,7 +19,7 @@ def forged_energy(
 
     Args:
       real: path of the real clip.
-      fake: path of a fake of the same picture size.
+      fake: path of a fake of the same aspect; of another picture size, both are compared at the smaller one.
       frames: increasing; those past the end of either clip are left out.
       boxes: (frames, faces, 4), x0, y0, x1, y1 in pixels; NaN where a face is not in a frame.
 
@@ -25,18 +27,19 @@ def forged_energy(
       (faces,) float64, 0 to 255; NaN where a face is not in the frame.
 
     Raises:
-      ClipError: if a clip cannot be read, or "other_size".
+      ClipError: if a clip cannot be read; "other_size" if they differ in aspect.
     """
     pair = open_clip(real), open_clip(fake)
     for index, faces in zip(frames, boxes, strict=True):
         if index >= min(map(len, pair)):
             return
         a, b = (clip[index] for clip in pair)
+        shape = a.shape
         if a.shape != b.shape:
-            raise ClipError(
-                "other_size", f"{fake}: {b.shape[1]}x{b.shape[0]}, its original {a.shape[1]}x{a.shape[0]}"
-            )
-        yield np.array([_mean_difference(a, b, box) for box in faces])
+            _require_aspect(fake, b, shape)
+            size = min(a.shape[:2], b.shape[:2])
+            a, b = (cv2.resize(frame, size[::-1], interpolation=cv2.INTER_AREA) for frame in (a, b))
+        yield np.array([_mean_difference(a, b, box) for box in faces * _factors(a, shape)])
 
 
 def stated_energy(
@@ -48,26 +51,34 @@ def stated_energy(
       mask: path of the mask clip.
       frames: increasing; those past the end of the mask are left out.
       boxes: as in `forged_energy`.
-      size: height and width in pixels that the mask must have.
+      size: height and width in pixels of the pictures that it is of; it may be scaled.
 
     Yields:
       (faces,) float64, 0 to 1; NaN where a face is not in the frame.
 
     Raises:
-      ClipError: if the mask cannot be read, or "other_size".
+      ClipError: if the mask cannot be read; "other_size" if it has another aspect.
     """
     clip = open_clip(mask)
     for index, faces in zip(frames, boxes, strict=True):
         if index >= len(clip):
             return
         frame = clip[index]
-        if frame.shape[:2] != size:
-            raise ClipError(
-                "other_size",
-                f"{mask}: {frame.shape[1]}x{frame.shape[0]}, not {size[1]}x{size[0]} pixels; get it again",
-            )
+        _require_aspect(mask, frame, size)
         stated = official(frame)
-        yield np.array([_mean(stated, box) for box in faces])
+        yield np.array([_mean(stated, box) for box in faces * _factors(frame, size)])
+
+
+def _require_aspect(path: str | Path, frame: np.ndarray, shape: tuple[int, ...]) -> None:
+    (height, width), (rows, columns) = frame.shape[:2], shape[:2]
+    if not same_aspect((width, height), (columns, rows)):
+        raise ClipError("other_size", f"{path}: {width}x{height} pixels, not {columns}x{rows}")
+
+
+def _factors(frame: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """What boxes, x0, y0, x1, y1, in pictures of a shape are multiplied with for a frame's size."""
+    x, y = frame.shape[1] / shape[1], frame.shape[0] / shape[0]
+    return np.array([x, y, x, y])
 
 
 def _mean_difference(a: np.ndarray, b: np.ndarray, box: np.ndarray) -> float:

@@ -1,7 +1,9 @@
-"""The chosen frames of a group and where its faces lie in them: one geometry for every clip of the group."""
+"""The chosen frames of a clip and where its faces lie in them."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -25,7 +27,8 @@ class Window:
 
 
 class GroupGeometry:
-    """Chosen frames, their crops' matrices, and the faces' shapes in the crops.
+    """Chosen frames, their crops' matrices, and the faces' shapes in the crops: one for every clip of a group
+    that lies where its reference clip does.
 
     Attributes:
       windows: one for each sample of a clip.
@@ -48,6 +51,7 @@ class GroupGeometry:
         used = sorted({(frame, window.track) for window in self.windows for frame in window.frames})
         self.places = {(track, frame): place for place, (frame, track) in enumerate(used)}
         self.rows = [by_track[track][frame] for frame, track in used]
+        self._hidden: frozenset[int] = frozenset()
         last = max((row.frame for row in rows), default=0)
         self.neighbours = [
             (place, offset)
@@ -55,6 +59,30 @@ class GroupGeometry:
             for place in _spread([p for p in places if REACH <= self.rows[p].frame <= last - REACH], _PROBES)
             for offset in OFFSETS
         ]
+
+    def placed(self, rows: Sequence[TrackFrame], size: tuple[int, int]) -> Self:
+        """The same samples of a clip that shows the same elsewhere; what its picture leaves out is not read.
+
+        Args:
+          rows: of that clip, at least those of this one.
+          size: width and height of its picture.
+        """
+        found = {(row.track, row.frame): row for row in rows}
+        twin = copy.copy(self)
+        twin.rows = [found[row.track, row.frame] for row in self.rows]
+        middles = np.array([row.box for row in twin.rows]).reshape(-1, 2, 2).mean(1)
+        outside = ((middles < 0) | (middles > size)).any(1)
+        twin._hidden = frozenset(np.flatnonzero(outside).tolist())
+        return twin
+
+    def slots(self, *, around: bool) -> int:
+        """How many slots `reads` may name."""
+        return len(self.rows) + (len(self.neighbours) if around else 0)
+
+    @property
+    def hides(self) -> int:
+        """How many of the faces its picture leaves out."""
+        return len(self._hidden)
 
     def reads(self, *, around: bool) -> list[FrameReads]:
         """What to read of a clip, increasing by frame; the slots of chosen frames are their positions.
@@ -64,10 +92,12 @@ class GroupGeometry:
         """
         found: dict[int, list[tuple[int, np.ndarray]]] = {}
         for place, row in enumerate(self.rows):
-            found.setdefault(row.frame, []).append((place, self._matrix(place)))
+            if place not in self._hidden:
+                found.setdefault(row.frame, []).append((place, self._matrix(place)))
         if around:
             for slot, (place, offset) in enumerate(self.neighbours, len(self.rows)):
-                found.setdefault(self.rows[place].frame + offset, []).append((slot, self._matrix(place)))
+                if place not in self._hidden:
+                    found.setdefault(self.rows[place].frame + offset, []).append((slot, self._matrix(place)))
         return [
             FrameReads(frame, tuple(slot for slot, _ in crops), np.stack([matrix for _, matrix in crops]))
             for frame, crops in sorted(found.items())

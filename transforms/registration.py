@@ -8,25 +8,19 @@ import numpy as np
 import numpy.typing as npt
 
 from transforms.difference.model import CropShapes
-from transforms.difference.noise import BoolMap, FloatMap, fill
+from transforms.difference.noise import BoolMap, fill
+from transforms.lucas_kanade import BLUR, Motion, View, blurred_luma, gauss_newton, grid, own_shift, view_at
 
 Image = npt.NDArray[np.uint8]
-
-Motion = npt.NDArray[np.float64]
 
 _FRAMES = 8
 _MARGIN = 1.2
 _LEVELS = (4, 1)
-_STEPS = 12
-_OWN_STEPS = 3
-_BLUR = 1.0
 _RIM = 3
 _RING = 5 / 64
 _LEAST_RING = 0.2
 _LEAST_SHARE = 0.02
 _WORST_ERROR = 0.1
-# Of the residual intensities, gray levels: rounding is never less.
-_LEAST_NOISE = 0.25
 _STRONG_NOISE = 5.0
 
 
@@ -92,10 +86,10 @@ def register(real: Sequence[Image], fake: Sequence[Image], shapes: CropShapes) -
             pictures.append((blurred_luma(a), blurred_luma(b), outside))
     motion, error = np.zeros(4), np.inf
     for level in _LEVELS:
-        views = [_view(*picture, level) for picture in pictures if len(picture[0]) // level >= 32]
+        views = [view_at(*picture, level) for picture in pictures if len(picture[0]) // level >= 32]
         if views:
             unit = np.array([level, level, 1, 1])
-            motion, error = _gauss_newton(views, motion / unit)
+            motion, error = gauss_newton(views, motion / unit)
             motion, error = motion * unit, error * level
     if not np.isfinite(motion).all() or error > _WORST_ERROR:
         if not pictures or _error_by_texture(views) > _WORST_ERROR:
@@ -109,14 +103,8 @@ def register(real: Sequence[Image], fake: Sequence[Image], shapes: CropShapes) -
         float(np.hypot(1 + grow, turn)),
         float(np.arctan2(turn, 1 + grow)),
         float(residual),
-        float(np.quantile([_own_shift(view, motion) for view in views], 0.75)),
+        float(np.quantile([own_shift(view, motion) for view in views], 0.75)),
     )
-
-
-def blurred_luma(image: Image) -> FloatMap:
-    """(H, W, 3) uint8 RGB to (H, W) float32, smoothed by a pixel."""
-    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    return cv2.GaussianBlur(gray, (0, 0), _BLUR)
 
 
 def usable(real: Image, fake: Image, oval: npt.NDArray[np.float32]) -> BoolMap:
@@ -162,123 +150,16 @@ def _matrix(motion: Registration, size: int) -> list[list[float]]:
     ]
 
 
-@dataclass(frozen=True)
-class _View:
-    """One frame at one scale: real, its gradient, fake, and where to look."""
-
-    real: FloatMap
-    gradient: tuple[FloatMap, FloatMap]
-    fake: FloatMap
-    free: BoolMap
-
-
-def _view(real: FloatMap, fake: FloatMap, outside: BoolMap, level: int) -> _View:
-    free = outside
-    if level > 1:
-        shape = (len(real) // level, len(real) // level)
-        real, fake, share = (
-            cv2.resize(p, shape, interpolation=cv2.INTER_AREA)
-            for p in (real, fake, outside.astype(np.float32))
-        )
-        free = share > 0.99
-    return _View(real, _gradient(real), fake, free)
-
-
-def _grid(size: int) -> tuple[FloatMap, FloatMap]:
-    axis = np.arange(size, dtype=np.float32) - (size - 1) / 2
-    x, y = np.meshgrid(axis, axis)
-    return x, y
-
-
 def _displacement(motion: Motion, outside: BoolMap) -> float:
-    x, y = (c[outside] for c in _grid(len(outside)))
+    x, y = (c[outside] for c in grid(outside.shape))
     dx, dy, grow, turn = motion
     square = (dx + grow * x - turn * y) ** 2 + (dy + turn * x + grow * y) ** 2
     return float(np.sqrt(square.mean()))
 
 
-def _own_shift(view: _View, motion: Motion) -> float:
-    """Length of the shift of one frame beyond the common motion, pixels."""
-    own = motion.copy()
-    for _ in range(_OWN_STEPS):
-        normal, right = _accumulate([view], own, np.ones_like(view.free))
-        if not normal.any():
-            return 0.0
-        own[:2] -= np.linalg.solve(normal[:2, :2] + 1e-9 * np.eye(2), right[:2])
-    return float(np.hypot(*(own - motion)[:2]))
-
-
-def _gauss_newton(views: Sequence[_View], start: Motion) -> tuple[Motion, float]:
-    """Refine a motion at one scale; also its standard error in pixels of that scale."""
-    size = len(views[0].real)
-    motion, error = start.copy(), np.inf
-    for step_number in range(_STEPS):
-        # Every other pixel in both directions, others at each step: a quarter of the work.
-        chosen = np.zeros((size, size), bool)
-        chosen[step_number % 2 :: 2, step_number // 2 % 2 :: 2] = True
-        normal, right = _accumulate(views, motion, chosen)
-        if not normal.any():
-            return np.full(4, np.nan), np.inf
-        scales = np.sqrt(np.diag(normal)) + 1e-9
-        inverse = np.linalg.inv(normal / np.outer(scales, scales) + 1e-9 * np.eye(4))
-        inverse /= np.outer(scales, scales)
-        step = -inverse @ right
-        motion = motion + step
-        # Neighbouring pixels share noise: after blurring about one in 4 pi sigma² is independent, of those
-        # that were chosen at most all.
-        error = float(np.sqrt(max(4 * np.pi * _BLUR**2 / 4, 1) * (inverse[0, 0] + inverse[1, 1])))
-        if np.abs(step[:2]).max() < 2e-3 and np.abs(step[2:]).max() * size < 2e-3:
-            break
-    return motion, error
-
-
-def _error_by_texture(views: Sequence[_View]) -> float:
+def _error_by_texture(views: Sequence[View]) -> float:
     """Standard error that the real clip's texture would allow under strong codec noise, pixels."""
     energy = np.zeros(2)
     for view in views:
         energy += [float((slope[view.free] ** 2).sum(dtype=np.float64)) for slope in view.gradient]
-    return float(_STRONG_NOISE * np.sqrt(4 * np.pi * _BLUR**2 * (1 / np.maximum(energy, 1e-9)).sum()))
-
-
-def _accumulate(views: Sequence[_View], motion: Motion, chosen: BoolMap) -> tuple[Motion, Motion]:
-    """Normal equations of all frames at a motion, (4, 4) and (4,), from chosen pixels; zeros without any."""
-    size = len(chosen)
-    x, y = _grid(size)
-    middle = np.float32((size - 1) / 2)
-    dx, dy, grow, turn = motion.astype(np.float32)
-    at_x = x + middle + dx + grow * x - turn * y
-    at_y = y + middle + dy + turn * x + grow * y
-    inside = (at_x >= 1) & (at_x <= size - 2) & (at_y >= 1) & (at_y <= size - 2)
-    normal, right = np.zeros((4, 4)), np.zeros(4)
-    for view in views:
-        added = _equations(view, at_x, at_y, x, y, view.free & inside & chosen)
-        if added is not None:
-            normal, right = normal + added[0], right + added[1]
-    return normal, right
-
-
-def _equations(
-    view: _View, at_x: FloatMap, at_y: FloatMap, x: FloatMap, y: FloatMap, where: BoolMap
-) -> tuple[Motion, Motion] | None:
-    """A frame's share of the normal equations, (4, 4) and (4,); its offset in brightness is eliminated."""
-    if np.count_nonzero(where) < 64:
-        return None
-    warped = cv2.remap(view.fake, at_x, at_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    gx, gy = ((a + b)[where] / 2 for a, b in zip(view.gradient, _gradient(warped), strict=True))
-    px, py = x[where], y[where]
-    slopes = np.stack([gx, gy, gx * px + gy * py, gy * px - gx * py, np.ones_like(gx)]).astype(np.float64)
-    left = (warped[where] - view.real[where]).astype(np.float64)
-    middle = np.median(left)
-    spread = max(1.4826 * float(np.median(np.abs(left - middle))), _LEAST_NOISE)
-    weighted = slopes * (np.clip(1 - ((left - middle) / (4.685 * spread)) ** 2, 0, 1) / spread) ** 2
-    normal, right = weighted @ slopes.T, weighted @ left
-    if normal[4, 4] <= 0:
-        return None
-    without = normal[:4, :4] - np.outer(normal[:4, 4], normal[4, :4]) / normal[4, 4]
-    return without, right[:4] - normal[:4, 4] * right[4] / normal[4, 4]
-
-
-def _gradient(image: FloatMap) -> tuple[FloatMap, FloatMap]:
-    return cv2.Scharr(image, cv2.CV_32F, 1, 0, scale=1 / 32), cv2.Scharr(
-        image, cv2.CV_32F, 0, 1, scale=1 / 32
-    )
+    return float(_STRONG_NOISE * np.sqrt(4 * np.pi * BLUR**2 * (1 / np.maximum(energy, 1e-9)).sum()))
