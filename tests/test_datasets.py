@@ -1,9 +1,6 @@
 """Every dataset through the same stages, under DVC, from a tree in its own layout."""
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -12,6 +9,7 @@ import yaml
 
 from schemas.files import read_rows
 from schemas.outcome import Outcome
+from tests.dvc_command import dvc
 from tests.trees import KINDS, TREES, make_tree
 
 ROOT = Path(__file__).parents[1]
@@ -44,17 +42,7 @@ def project(demo_corpus, tmp_path_factory) -> Path:
     params["audit"]["max_leaks"] = -1  # Trees share their few people.
     params["run"] = {**params["run"], "max_failed_fraction": 0.5}  # Refused members count.
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
-    environment = {**os.environ, "DVC_NO_ANALYTICS": "1", "BEAM_ARGS": "--direct_num_workers=1"}
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", "repro", "audit"],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=800,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    dvc(folder, "repro", "audit", timeout=800)
     return folder
 
 

@@ -2,35 +2,18 @@
 
 import dataclasses
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.dvc_command import dvc
 from tests.shards_factory import Corpus, make_shards
 from tests.training_data import TINY
 from tests.work import PARAMS, stamps
 
 ROOT = Path(__file__).parents[1]
-
-
-def dvc(folder: Path, *arguments: str) -> str:
-    environment = {**os.environ, "DVC_NO_ANALYTICS": "1", "BEAM_ARGS": "--direct_num_workers=1"}
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 @pytest.fixture
