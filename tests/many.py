@@ -44,8 +44,9 @@ def make_many(demo: Path) -> Work:
     """Eighteen groups in eighteen shards, made once for all of xdist's workers; not to be written to."""
     root = demo.parent / "many"
     with FileLock(root.with_suffix(".lock")):
-        work = Work(root / "work", root / "corpus", **SECTIONS)
-        if not (root / "done").exists():
+        done = (root / "done").exists()
+        work = Work(root / "work", None if done else root / "corpus", **SECTIONS)
+        if not done:
             use(work, root / "corpus")
             for pair in (pair for pairs in PAIRS.values() for pair in pairs):
                 add_clips(root / "corpus", demo, pair)

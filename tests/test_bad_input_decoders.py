@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-import pipelines.sampler
+import pipelines.clip_reader
 from pipelines.isolation import Isolated
 from tests import bad_decoders
 from tests.bad_corpus import Group, fake, mate
@@ -66,7 +66,7 @@ def kill_at(times: dict[str, int], monkeypatch) -> None:
 
 def test_a_crash_a_kill_a_hang_and_hunger_cost_one_clip_each(work, good, monkeypatch, capfd):
     with monkeypatch.context() as patch:
-        patch.setattr(pipelines.sampler, "fill_crops", bad_decoders.fill_crops)
+        patch.setattr(pipelines.clip_reader, "fill_crops", bad_decoders.fill_crops)
         kill_at({corpus(good, fake("000")): 2, corpus(good, mate("000")): 1}, patch)
         assert work.shard() == 0, "four of twelve: below the limit that is set here"
     found = failed(work)

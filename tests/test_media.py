@@ -191,7 +191,7 @@ def test_crops_are_of_what_a_picture_shows(clips, child, tmp_path):
         shown = open_clip(clips / name)
         for frame in range(count):
             assert (crops[frame] == shown[frame][60:124, 200:264]).all()
-    with pytest.raises(ClipError, match="512x512, its original 512x500"):
+    with pytest.raises(ClipError, match="512x512 pixels, not 512x500"):
         list(child.iterate(fill_crops, str(clips / "still.png"), reads, 64, (512, 500), into=0))
 
 

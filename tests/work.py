@@ -25,15 +25,19 @@ PARAMS: dict[str, dict] = {
 
 
 class Work:
-    """Runs stages in a folder, with the embedded runner in this process unless told otherwise."""
+    """Runs stages in a folder, with the embedded runner in this process unless told otherwise.
 
-    def __init__(self, root: Path, corpus: Path, **sections: dict):
+    Without a corpus the folder and its parameters are there already.
+    """
+
+    def __init__(self, root: Path, corpus: Path | None, **sections: dict):
         self.root = root
         self.clips, self.tracks, self.shards = root / "clips.parquet", root / "tracks", root / "shards"
         self.params = root / "params.yaml"
         self.sections = sections
         root.mkdir(parents=True, exist_ok=True)
-        self.set_root(corpus)
+        if corpus is not None:
+            self.set_root(corpus)
 
     def set_root(self, corpus: Path) -> None:
         """Point the dataset at another folder."""

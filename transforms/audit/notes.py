@@ -76,6 +76,22 @@ KINDS = (
     ),
     Kind(
         "shard",
+        "tracked alone",
+        r"^not registrable |: tracked on its own$",
+        "The picture has another size than its original's and does not show the same, or has nothing to be "
+        "compared with: its faces were followed for themselves, and its masks are unknown.",
+        explains="difference",
+    ),
+    Kind(
+        "shard",
+        "of another size",
+        r"^registered: scale ",
+        "The picture has another size than its original's, and was registered to it: masks are known, and a "
+        "little less sure.",
+        explains="difference",
+    ),
+    Kind(
+        "shard",
         "not registrable",
         r"not registrable: masks are unknown$",
         "Shifted, scaled or turned against its original, and no one motion undoes it: masks are unknown.",
@@ -102,6 +118,13 @@ KINDS = (
         "The dataset's own mask is missing or wrong for (part of) the clip. Difference masks do not need it; "
         "agreement is not measured there.",
         explains="official",
+    ),
+    Kind(
+        "track",
+        "no face in crops",
+        r"^no face in \d+ of \d+ pictures: taken as they are$",
+        "Pictures that are face crops already, in which no face was found: they are not aligned. "
+        "index.parquet tells them by alignment == 'picture'.",
     ),
     Kind(
         "track",
