@@ -31,7 +31,9 @@ def add_clips(corpus: Path, demo: Path, pair: int, sides: int = 2) -> None:
 def write_lists(corpus: Path, pairs) -> None:
     for split, numbers in pairs.items():
         lists = [[f"{2 * n:03d}", f"{2 * n + 1:03d}"] for n in numbers]
-        (corpus / f"{split}.json").write_text(json.dumps(lists))
+        path = corpus / f"{split}.json"
+        path.unlink(missing_ok=True)  # A copy of a corpus is made of links.
+        path.write_text(json.dumps(lists))
 
 
 def use(work: Work, corpus: Path) -> None:
