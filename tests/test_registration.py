@@ -107,3 +107,19 @@ def test_bad_input_is_refused():
         register(real, fake[:, :128], shapes())
     with pytest.raises(ValueError, match="6 real, 5 fake"):
         register(real, fake[:5], shapes())
+
+
+@pytest.mark.parametrize("size", [64, 128, 512])
+def test_crops_of_any_size_are_told_from_another_scene(size):
+    def sized(crops):
+        how = cv2.INTER_AREA if size < SIZE else cv2.INTER_LINEAR
+        return [cv2.resize(crop, (size, size), interpolation=how) for crop in crops]
+
+    outlines = CropShapes(*(part * np.float32(size / SIZE) for part in (shapes().oval, shapes().lips)))
+    real, fake = pair(23, 3, 0)
+    found = register(sized(real), sized(fake), outlines)
+    # A twentieth of a pixel of the crop, or a fifth of one of 256 where that is less to go by.
+    assert found.dx == pytest.approx(3 * size / SIZE, abs=max(0.05, 0.2 * size / SIZE))
+    assert found.residual == pytest.approx(3 * size / SIZE, abs=max(0.05, 0.2 * size / SIZE))
+    other = [cv2.flip(crop, 0) for crop in fake]
+    assert not np.isfinite(register(sized(real), sized(other), outlines).residual)

@@ -9,14 +9,15 @@ import numpy.typing as npt
 
 from transforms.delay import find_delay
 from transforms.difference.model import CropShapes
+from transforms.difference.noise import WORK
 from transforms.registration import Registration, moved, moved_points, register
 
 Image = npt.NDArray[np.uint8]
 
 WORST_RESIDUAL = 0.5
-"""Misregistration outside the face, crop pixels, above which a pair is registered before it is compared."""
+"""Misregistration outside the face, pixels of a crop of 256, above which a pair is registered first."""
 WORST_SCATTER = 0.75
-"""Shift of single frames beyond the common motion, crop pixels, above which a pair is not comparable."""
+"""Shift of single frames beyond the common motion, pixels of a crop of 256, above which none compares."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,9 @@ def guard(
       ValueError: pairs of unequal length or shape.
     """
     motion = register(real, fake, shapes)
-    apart = motion is not None and WORST_RESIDUAL < motion.residual < np.inf
+    size = real[0].shape[0]
+    worst = WORST_RESIDUAL * size / WORK
+    apart = motion is not None and worst < motion.residual < np.inf
     delay = _delay(real, fake, shapes, around)
     if delay and motion is not None and apart:
         # Where the camera moves, a shift in the picture looks like one in time, unless it is undone first.
@@ -75,12 +78,11 @@ def guard(
     if not np.isfinite(motion.residual):
         note = "what is beside the face is not what its original shows: masks are unknown"
         return GuardedPair(real, shapes, None, False, False, note)
-    if motion.scatter > WORST_SCATTER:
+    if motion.scatter > WORST_SCATTER * size / WORK:
         note = f"frames shake against those of its original by {motion.scatter:.2f} px: masks are unknown"
         return GuardedPair(real, shapes, motion.residual, False, False, note)
     if not apart:
         return GuardedPair(real, shapes, motion.residual, True, False, "")
-    size = real[0].shape[0]
     there = _Moved(real, motion)
     outlines = CropShapes(moved_points(shapes.oval, motion, size), moved_points(shapes.lips, motion, size))
     left = register(there, fake, outlines)
@@ -88,7 +90,7 @@ def guard(
         f"{motion.residual:.2f} px from its original (shift {motion.dx:+.2f}, {motion.dy:+.2f} px, "
         f"scale {motion.scale:.4f}, turn {np.degrees(motion.turn):+.2f}°)"
     )
-    if left is None or left.residual > WORST_RESIDUAL:
+    if left is None or left.residual > worst:
         note += ", not registrable: masks are unknown"
         return GuardedPair(real, shapes, motion.residual, False, False, note)
     return GuardedPair(there, outlines, left.residual, True, True, f"{note}: registered before comparing")

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from transforms.difference.model import CropShapes
-from transforms.difference.noise import BoolMap, fill
+from transforms.difference.noise import WORK, BoolMap, fill
 from transforms.lucas_kanade import BLUR, Motion, View, blurred_luma, gauss_newton, grid, own_shift, view_at
 
 Image = npt.NDArray[np.uint8]
@@ -56,7 +56,8 @@ def register(real: Sequence[Image], fake: Sequence[Image], shapes: CropShapes) -
     Source: Lucas and Kanade, An iterative image registration technique, 1981: Gauss-Newton on intensities,
     coarse to fine, with one similarity for all frames, an offset in brightness for each, and Tukey's weights,
     so that a forgery which spills over the face's hull or a moved object is left out. Refined by warping
-    until it stands still, codec noise (independent in the two clips) does not bias it.
+    until it stands still, codec noise (independent in the two clips) does not bias it. Crops of any size are
+    looked at as ones of 256 px.
 
     Args:
       real: (S, S, 3) uint8 RGB crops. May read from disk; each frame is read at most once.
@@ -64,8 +65,8 @@ def register(real: Sequence[Image], fake: Sequence[Image], shapes: CropShapes) -
       shapes: outlines of the same frames.
 
     Returns:
-      None where there is not enough texture outside the face (a standard error of more than 0.1 px). An
-      infinite residual where there is, and nothing matches: the clips show different scenes.
+      None where there is not enough texture outside the face (a standard error of more than 0.1 px of 256).
+      An infinite residual where there is, and nothing matches: the clips show different scenes.
 
     Raises:
       ValueError: pairs of unequal length or shape.
@@ -77,7 +78,9 @@ def register(real: Sequence[Image], fake: Sequence[Image], shapes: CropShapes) -
         a, b = real[i], fake[i]
         if a.shape != b.shape or a.ndim != 3:
             raise ValueError(f"crops of {a.shape} and {b.shape} at {i}")
-        outside = usable(a, b, shapes.oval[i])
+        edge = len(a)
+        a, b = _at_work(a), _at_work(b)
+        outside = usable(a, b, shapes.oval[i] * np.float32(WORK / edge))
         rim, ring = round(_RING * len(outside)), outside.copy()
         ring[rim:-rim, rim:-rim] = False
         if ring.mean() >= _LEAST_RING:
@@ -97,14 +100,23 @@ def register(real: Sequence[Image], fake: Sequence[Image], shapes: CropShapes) -
         return Registration(0.0, 0.0, 1.0, 0.0, np.inf, np.inf)
     dx, dy, grow, turn = motion
     residual = np.sqrt(np.mean([_displacement(motion, outside) ** 2 for _, _, outside in pictures]))
+    pixel = edge / WORK
     return Registration(
-        float(dx),
-        float(dy),
+        float(dx * pixel),
+        float(dy * pixel),
         float(np.hypot(1 + grow, turn)),
         float(np.arctan2(turn, 1 + grow)),
-        float(residual),
-        float(np.quantile([own_shift(view, motion) for view in views], 0.75)),
+        float(residual * pixel),
+        float(np.quantile([own_shift(view, motion) for view in views], 0.75) * pixel),
     )
+
+
+def _at_work(crop: Image) -> Image:
+    if len(crop) == WORK:
+        return crop
+    how = cv2.INTER_AREA if len(crop) > WORK else cv2.INTER_LINEAR
+    resized: Image = cv2.resize(crop, (WORK, WORK), interpolation=how)
+    return resized
 
 
 def usable(real: Image, fake: Image, oval: npt.NDArray[np.float32]) -> BoolMap:
