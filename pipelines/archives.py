@@ -9,7 +9,7 @@ from pathlib import Path
 from pipelines import publish, resume
 from pipelines.engine import Work, run
 from pipelines.isolation import Isolated
-from pipelines.probing import SUFFIX, VERSION, Probed, key_of
+from pipelines.probing import SUFFIX, VERSION, Probed, describe_clip, key_of
 from schemas import files
 from schemas.digest import digest
 from schemas.outcome import Outcome
@@ -162,9 +162,7 @@ class ArchiveBuilder:
     def _scan(self, unit: ArchiveUnit) -> Iterator[Probed | Outcome]:
         for found in self._child.iterate(scan, f"{self._root}/{unit.path}"):
             if isinstance(found, Folder):
-                info = found.info
-                shape = info.frames, info.width, info.height, info.rotation, info.fps
-                yield Probed(f"{unit.path}/{found.path}", *shape, info.bytes, info.sha256)
+                yield describe_clip(f"{unit.path}/{found.path}", found.info)
             elif found is not None:
                 told = skipped if found.reason == "not_in_layout" else failed
                 name = f"{unit.path}/{found.path}" if found.path else unit.path

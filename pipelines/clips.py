@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from schemas.clip import Clip, compression_rank
 from schemas.errors import UsageError
 from schemas.files import read_metadata, read_rows
-from schemas.names import without_suffix
+from schemas.names import clip_name
 from transforms.errors import ClipError
 from transforms.media import media_kind, split_archive
 from transforms.stills import picture_names
@@ -87,7 +87,7 @@ def versions(clips: Sequence[Clip]) -> dict[str, tuple[Clip, ...]]:
     """
     found: dict[str, list[Clip]] = {}
     for clip in sorted(clips, key=lambda clip: (compression_rank(clip.compression), clip.clip)):
-        found.setdefault(f"{clip.method}/{PurePosixPath(without_suffix(clip.clip)).name}", []).append(clip)
+        found.setdefault(f"{clip.method}/{clip_name(clip.clip)}", []).append(clip)
     result: dict[str, tuple[Clip, ...]] = {}
     for name, members in found.items():
         if len({clip.compression for clip in members}) == len(members):

@@ -50,9 +50,7 @@ class FaceFollower:
         name = clip.clip
         rows = track_frames(name, 0, raw, shape, alone, self._crop) if raw.frames else []
         left = sorted({*range(shape.frames)} - {*raw.frames})
-        rows = sorted(
-            [*rows, *as_they_are(name, left, shape, self._crop)], key=lambda row: (row.track, row.frame)
-        )
+        rows = sorted([*rows, *as_they_are(name, left, shape, self._crop)], key=lambda row: row.frame)
         many = f"no face in {len(left)} of {shape.frames} pictures: taken as they are"
         return rows, many if left else ""
 

@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Iterable, Sequence
+from dataclasses import astuple
 from pathlib import Path
 
 from pipelines import publish
@@ -15,6 +16,7 @@ from schemas.record import record
 from schemas.sidecar import Sidecar
 from transforms.errors import ClipError
 from transforms.indexing.layout import failed
+from transforms.indexing.media_info import MediaInfo
 from transforms.indexing.probe import watch
 from transforms.stills import picture_names
 
@@ -55,6 +57,11 @@ class Probed:
     fps: float
     bytes: int
     sha256: str
+
+
+def describe_clip(path: str, info: MediaInfo) -> Probed:
+    """What a clip holds, with its path relative to the root."""
+    return Probed(path, *astuple(info))
 
 
 def key_of(group: str) -> str:
@@ -129,6 +136,4 @@ class ProbeBuilder:
         except ClipError as error:
             # The unit names the file; outcomes are the same wherever the root is.
             raise ClipError(error.reason, error.detail.removeprefix(f"{full}: ")) from None
-        return Probed(
-            path, info.frames, info.width, info.height, info.rotation, info.fps, info.bytes, info.sha256
-        )
+        return describe_clip(path, info)

@@ -1,6 +1,5 @@
 """Taking people out of label requests and answers, which no stage can make again without them."""
 
-import json
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +8,7 @@ from typing import Any
 
 from pipelines.annotation.ingest import ANNOTATIONS, LABELS
 from pipelines.annotation.label_studio_answers import request_of
-from pipelines.annotation.label_studio_export import NAME, read_export
+from pipelines.annotation.label_studio_export import NAME, read_export, write_export
 from pipelines.annotation.question import TABLE, Requests
 from schemas import files
 from schemas.label import Annotation, Label
@@ -126,7 +125,7 @@ def carry_out(purge: Purge) -> None:
         for picture in purge.pictures:
             picture.unlink(missing_ok=True)
         for export, tasks in purge.tasks.items():
-            _write_tasks(export, tasks)
+            write_export(export, tasks)
         for name, (cls, rows) in reversed(list(purge.rows.items())):
             metadata = files.read_metadata(purge.path / name)
             files.write_rows(purge.path / name, cls, rows, metadata or None)
@@ -139,12 +138,6 @@ def _pictures(folder: Path, ids: Collection[str]) -> Iterator[Path]:
         for name in sorted(names):
             if name.lstrip("._~")[:_ID] in ids:
                 yield Path(place, name)
-
-
-def _write_tasks(path: Path, tasks: Sequence[Any]) -> None:
-    lines = [json.dumps(task, sort_keys=True, separators=(",", ":")) for task in tasks]
-    with files.atomic_write(path) as file:
-        file.write(("[\n" + ",\n".join(lines) + "\n]\n").encode())
 
 
 def _digest(folder: Path, rows: Sequence[LabelRequest]) -> str:

@@ -34,6 +34,11 @@ def without_suffix(clip: str) -> str:
     return stem if known and stem and not stem.endswith("/") else clip
 
 
+def clip_name(clip: str) -> str:
+    """The last part of a clip's path, without the suffix of a video or a picture."""
+    return without_suffix(clip).rpartition("/")[2]
+
+
 def clip_stem(clip: str) -> str:
     """A clip's path without its suffix, encoded: the part of a sample's key that names the clip."""
     return encode_name(without_suffix(clip))

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from transforms.difference.model import CropShapes
 from transforms.difference.noise import WORK, BoolMap, fill
+from transforms.difference.pairs import at_work
 from transforms.lucas_kanade import BLUR, Motion, View, blurred_luma, gauss_newton, grid, own_shift, view_at
 
 Image = npt.NDArray[np.uint8]
@@ -79,7 +80,7 @@ def register(real: Sequence[Image], fake: Sequence[Image], shapes: CropShapes) -
         if a.shape != b.shape or a.ndim != 3:
             raise ValueError(f"crops of {a.shape} and {b.shape} at {i}")
         edge = len(a)
-        a, b = _at_work(a), _at_work(b)
+        a, b = at_work(a), at_work(b)
         outside = usable(a, b, shapes.oval[i] * np.float32(WORK / edge))
         rim, ring = round(_RING * len(outside)), outside.copy()
         ring[rim:-rim, rim:-rim] = False
@@ -109,14 +110,6 @@ def register(real: Sequence[Image], fake: Sequence[Image], shapes: CropShapes) -
         float(residual * pixel),
         float(np.quantile([own_shift(view, motion) for view in views], 0.75) * pixel),
     )
-
-
-def _at_work(crop: Image) -> Image:
-    if len(crop) == WORK:
-        return crop
-    how = cv2.INTER_AREA if len(crop) > WORK else cv2.INTER_LINEAR
-    resized: Image = cv2.resize(crop, (WORK, WORK), interpolation=how)
-    return resized
 
 
 def usable(real: Image, fake: Image, oval: npt.NDArray[np.float32]) -> BoolMap:

@@ -4,9 +4,9 @@ import bisect
 import difflib
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
 
 from schemas.clip import Clip
+from schemas.names import clip_name
 from schemas.outcome import Outcome
 from schemas.takedown import Tombstone
 from transforms.indexing.declare import elect
@@ -89,7 +89,7 @@ def find_taken(clips: Collection[Clip], tombstones: Iterable[Tombstone]) -> dict
 
 
 def _version(clip: Clip) -> tuple[str, ...]:
-    return clip.dataset, clip.group, clip.method, PurePosixPath(clip.clip).stem
+    return clip.dataset, clip.group, clip.method, clip_name(clip.clip)
 
 
 def apply_takedowns(declared: Declared, dataset: str, tombstones: Iterable[Tombstone]) -> Declared:
@@ -130,7 +130,7 @@ def _settle(
     """Failures that are due to what is taken down, as what they are; others as they were."""
 
     def place(group: str, path: str) -> tuple[str, str]:
-        return group, PurePosixPath(path).stem
+        return group, clip_name(path)
 
     kept = {place(clip.group, clip.clip) for clip in left}
     absent = {place(clip.group, clip.clip) for clip in gone} - kept

@@ -1,7 +1,7 @@
 """Label Studio's JSON export as a file that loses nothing."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -89,14 +89,18 @@ def check_tasks(value: Any, where: str) -> list[Any]:
 def keep_export(path: Path, tasks: Sequence[Any]) -> list[Any]:
     """Write tasks, a line each, in their numbers' order, merged with what the file held; returns them."""
     merged = merge(tasks, read_export(path) if path.exists() else [])
-    lines = [
-        json.dumps(task, sort_keys=True, separators=(",", ":"))
-        for task in sorted(merged, key=lambda task: _number(task.get("id")) if isinstance(task, dict) else 0)
-    ]
-    data = ("[\n" + ",\n".join(lines) + "\n]\n").encode()
-    with atomic_write(path) as file:
-        file.write(data)
+    write_export(
+        path,
+        sorted(merged, key=lambda task: _number(task.get("id")) if isinstance(task, dict) else 0),
+    )
     return merged
+
+
+def write_export(path: Path, tasks: Iterable[Any]) -> None:
+    """Write tasks as JSON, a line each."""
+    lines = [json.dumps(task, sort_keys=True, separators=(",", ":")) for task in tasks]
+    with atomic_write(path) as file:
+        file.write(("[\n" + ",\n".join(lines) + "\n]\n").encode())
 
 
 def merge(tasks: Sequence[Any], before: Sequence[Any]) -> list[Any]:

@@ -58,12 +58,7 @@ class Pairs:
         self.size = self.size or real.shape[0]
         if real.shape[0] != self.size:
             raise ValueError(f"a crop of {real.shape[0]} px at {i}, others of {self.size}")
-        if self.size == WORK:
-            return real, fake
-        how = cv2.INTER_AREA if self.size > WORK else cv2.INTER_LINEAR
-        return cv2.resize(real, (WORK, WORK), interpolation=how), cv2.resize(
-            fake, (WORK, WORK), interpolation=how
-        )
+        return at_work(real), at_work(fake)
 
     def oval(self, i: int) -> npt.NDArray[np.float32]:
         """Outline of the face in entry `i`, (36, 2) float32, pixels of the working size."""
@@ -72,3 +67,12 @@ class Pairs:
     def lips(self, i: int) -> npt.NDArray[np.float32]:
         """Outline of the lips in entry `i`, (20, 2) float32, pixels of the working size."""
         return self._shapes.lips[i] * (WORK / self.size)
+
+
+def at_work(crop: Image) -> Image:
+    """A square crop, (S, S, 3) uint8, at the working size: (WORK, WORK, 3) uint8."""
+    if len(crop) == WORK:
+        return crop
+    how = cv2.INTER_AREA if len(crop) > WORK else cv2.INTER_LINEAR
+    resized: Image = cv2.resize(crop, (WORK, WORK), interpolation=how)
+    return resized

@@ -114,6 +114,18 @@ def check_names(name: str, asked: set[str], there: set[str], root: str) -> None:
         )
 
 
+def check_choice(
+    dataset: str, params: DatasetParams, methods: set[str], root: str, compressions: Iterable[str] = ("raw",)
+) -> None:
+    """Check that the methods and compressions that the parameters of a dataset ask for are there.
+
+    Raises:
+      DatasetError: as `check_names`.
+    """
+    check_names(f"datasets.{dataset}.methods", {*params.methods}, methods, root)
+    check_names(f"datasets.{dataset}.compressions", {*params.compressions}, {*compressions}, root)
+
+
 def nothing_here(listing: Listing, name: str, expected: str, marker: str) -> DatasetError:
     """What to say of a root without a single clip.
 

@@ -17,7 +17,7 @@ from transforms.indexing.layout import (
     DatasetError,
     Declared,
     Listing,
-    check_names,
+    check_choice,
     is_video,
     nothing_here,
     strays,
@@ -56,8 +56,7 @@ def clips(dataset: str, listing: Listing, params: DatasetParams) -> Declared:
     if not named:
         expected = f"clips are {'/*.mp4, '.join(_NAMES)}/*.mp4"
         raise nothing_here(listing, "Celeb-DF", expected, "Celeb-real")
-    check_names(f"datasets.{dataset}.methods", {*params.methods}, {_METHOD}, listing.root)
-    check_names(f"datasets.{dataset}.compressions", {*params.compressions}, {"raw"}, listing.root)
+    check_choice(dataset, params, {_METHOD}, listing.root)
     videos, outcomes = first_of_each(dataset, named)
     tested = _tested(listing, params)
     missing, notes = _missing(dataset, tested, videos)

@@ -21,7 +21,7 @@ from transforms.indexing.layout import (
     DatasetError,
     Declared,
     Listing,
-    check_names,
+    check_choice,
     is_video,
     nothing_here,
     strays,
@@ -80,8 +80,7 @@ def clips(dataset: str, listing: Listing, params: DatasetParams) -> Declared:
     if not tables:
         expected = f"clips are dfdc_train_part_<n>/*.mp4 with {_JSON}, and test/*.mp4 with {_CSV}"
         raise nothing_here(listing, "DFDC", expected, "dfdc_train_part_0")
-    check_names(f"datasets.{dataset}.methods", {*params.methods}, {_METHOD}, listing.root)
-    check_names(f"datasets.{dataset}.compressions", {*params.compressions}, {"raw"}, listing.root)
+    check_choice(dataset, params, {_METHOD}, listing.root)
     there, drafts, outcomes, notes = {*listing.files}, dict[str, Clip](), [], []
     for table in tables:
         lost = {}

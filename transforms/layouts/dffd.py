@@ -21,7 +21,7 @@ from transforms.indexing.layout import (
     DatasetError,
     Declared,
     Listing,
-    check_names,
+    check_choice,
     is_image,
     nothing_here,
     skipped,
@@ -116,8 +116,7 @@ def clips(dataset: str, listing: Listing, params: DatasetParams) -> Declared:
         inner = (part for part in _PARTS if any(f"/{part}/" in path for path in listing.files))
         raise nothing_here(listing, "DFFD", _EXPECTED, next(inner, "ffhq"))
     methods = {still.method for still in stills} - {"real"}
-    check_names(f"datasets.{dataset}.methods", {*params.methods}, methods, listing.root)
-    check_names(f"datasets.{dataset}.compressions", {*params.compressions}, {"raw"}, listing.root)
+    check_choice(dataset, params, methods, listing.root)
     taken = [s for s in stills if not params.methods or s.method in ("real", *params.methods)]
     left = len(stills) - len(taken)
     splits, notes = _split(taken, _read_lists(listing, lists))

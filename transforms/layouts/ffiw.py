@@ -16,7 +16,7 @@ from schemas.params import DatasetParams
 from transforms.indexing.layout import (
     Declared,
     Listing,
-    check_names,
+    check_choice,
     is_video,
     nothing_here,
     skipped,
@@ -53,8 +53,7 @@ def clips(dataset: str, listing: Listing, params: DatasetParams) -> Declared:
     if not drafts:
         expected = f"clips are {{source,target}}/{{{','.join(SPLITS)}}}/*.mp4"
         raise nothing_here(listing, "FFIW-10K", expected, "target")
-    check_names(f"datasets.{dataset}.methods", {*params.methods}, {_METHOD}, listing.root)
-    check_names(f"datasets.{dataset}.compressions", {*params.compressions}, {"raw"}, listing.root)
+    check_choice(dataset, params, {_METHOD}, listing.root)
     found, notes = pair(dataset, drafts, params)
     bare = [clip.clip for clip in found if clip.label == "fake" and not clip.official_mask]
     if bare:

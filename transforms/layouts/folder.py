@@ -20,7 +20,7 @@ from transforms.indexing.layout import (
     DatasetError,
     Declared,
     Listing,
-    check_names,
+    check_choice,
     is_image,
     is_video,
     nothing_here,
@@ -66,9 +66,7 @@ def _filter(
 ) -> tuple[list[Clip], list[str]]:
     """What the parameters take: fakes by their methods, and all real clips."""
     methods = {clip.method for clip in clips if clip.label == "fake"}
-    check_names(f"datasets.{dataset}.methods", {*params.methods}, methods, root)
-    qualities = {clip.compression for clip in clips}
-    check_names(f"datasets.{dataset}.compressions", {*params.compressions}, qualities, root)
+    check_choice(dataset, params, methods, root, {clip.compression for clip in clips})
     taken = [
         clip
         for clip in clips

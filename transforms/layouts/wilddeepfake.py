@@ -14,7 +14,7 @@ from typing import cast
 from schemas.clip import Clip, Label, Split
 from schemas.outcome import Outcome
 from schemas.params import DatasetParams
-from transforms.indexing.layout import Declared, Listing, check_names, failed, nothing_here, skipped, strays
+from transforms.indexing.layout import Declared, Listing, check_choice, failed, nothing_here, skipped, strays
 from transforms.indexing.pairing import pair
 
 ARCHIVES = True
@@ -38,8 +38,7 @@ def clips(dataset: str, listing: Listing, params: DatasetParams) -> Declared:
     archives = {path for path in listing.files if _ARCHIVE.fullmatch(path)}
     if not archives:
         raise nothing_here(listing, "WildDeepfake", _EXPECTED, _TOP)
-    check_names(f"datasets.{dataset}.methods", {*params.methods}, {_METHOD}, listing.root)
-    check_names(f"datasets.{dataset}.compressions", {*params.compressions}, {"raw"}, listing.root)
+    check_choice(dataset, params, {_METHOD}, listing.root)
     foreign = [path for path in listing.files if path not in archives]
     why = f"not a place of WildDeepfake's archives, which are read as they are: {_EXPECTED}"
     outcomes = strays(dataset, foreign, _PLACE, why)
