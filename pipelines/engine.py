@@ -9,8 +9,6 @@ import os
 import re
 import sys
 import tempfile
-import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TextIO
@@ -19,9 +17,8 @@ import apache_beam as beam
 import cv2
 from apache_beam.metrics import Metrics
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
-from tqdm import tqdm
-
 from pipelines import watchdog
+from pipelines.progress import progress
 from schemas.errors import StoppedError, UsageError
 from schemas.outcome import Outcome
 
@@ -146,7 +143,7 @@ def run(
     graph = label >> BuildAll(work, builder)
     with (
         _captured_stderr() if embedded else contextlib.nullcontext(sys.stderr) as log,
-        _progress(keys, label, done, log),
+        progress(keys, label, done, log),
         _named_errors(),
     ):
         if embedded and options.view_as(DirectOptions).direct_running_mode == "multi_processing":
@@ -202,37 +199,3 @@ def _captured_stderr() -> Iterator[TextIO]:
             sys.stderr.flush()
             if restore:
                 os.dup2(real, 2)
-
-
-@contextlib.contextmanager
-def _progress(keys: Sequence[str], label: str, done: Callable[[str], bool], log: TextIO) -> Iterator[None]:
-    """A bar on a terminal, a plain line now and then in a log."""
-    finished = threading.Event()
-    terminal = log.isatty()
-
-    def watch() -> None:
-        waiting, start, said = list(keys), time.monotonic(), 0.0
-        with tqdm(total=len(keys), desc=label, unit=" result", file=log, disable=not terminal) as bar:
-            while True:
-                last = finished.wait(0.5)
-                still = [key for key in waiting if not done(key)]
-                bar.update(len(waiting) - len(still))
-                waiting = still
-                elapsed = time.monotonic() - start
-                if not terminal and (last or elapsed - said >= 30):
-                    said = elapsed
-                    print(
-                        f"{label}: {len(keys) - len(waiting)} of {len(keys)} after {elapsed:.0f} s",
-                        file=log,
-                        flush=True,
-                    )
-                if last:
-                    return
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        finished.set()
-        watcher.join()
