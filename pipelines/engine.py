@@ -17,6 +17,7 @@ import apache_beam as beam
 import cv2
 from apache_beam.metrics import Metrics
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+
 from pipelines import watchdog
 from pipelines.progress import progress
 from schemas.errors import StoppedError, UsageError
