@@ -9,6 +9,7 @@ from pathlib import Path
 from pipelines import publish, resume
 from pipelines.engine import Work, run
 from pipelines.isolation import Isolated
+from pipelines.lease import Lease
 from pipelines.probing import SUFFIX, VERSION, Probed, describe_clip, key_of
 from schemas import files
 from schemas.digest import digest
@@ -102,12 +103,13 @@ def read_archives(
     if unread:
         with files.exclusive(folder):
             resume.discard(folder, list(unread))
+            work = [(key, archives.units[key]) for key in unread]
             run(
-                [Work(key, archives.units[key], archives.units[key].bytes) for key in unread],
+                [Work(key, unit.digest, unit, unit.bytes) for key, unit in work],
                 ArchiveBuilder(archives.root, folder, limits),
                 beam_args,
                 "archives",
-                lambda key: publish.sidecar_path(folder, key).exists(),
+                folder,
             )
             resume.seal(folder, archives.digests, (SUFFIX,))
     return _collect(archives)
@@ -142,7 +144,7 @@ class ArchiveBuilder:
         """End the child process."""
         self._child.close()
 
-    def build(self, key: str, units: Sequence[ArchiveUnit]) -> Iterable[Outcome]:
+    def build(self, key: str, units: Sequence[ArchiveUnit], lease: Lease) -> Iterable[Outcome]:
         """Scan an archive; an outcome for each thing in it that is not taken."""
         (unit,) = units
         rows: list[Probed] = []
@@ -154,9 +156,9 @@ class ArchiveBuilder:
             # The child died: what it had found is not all of it.
             rows, outcomes = [], [failed(unit.dataset, unit.path, "", error.reason, error.detail)]
         result = self._folder / f"{key}{SUFFIX}"
-        files.write_rows(result, Probed, rows)
+        files.write_rows(result, Probed, rows, check=lease.check)
         sidecar = Sidecar(unit.digest, tuple(outcomes), (publish.describe(result),), len(rows))
-        publish.commit(self._folder, key, sidecar)
+        publish.commit(self._folder, key, sidecar, lease.check)
         return outcomes
 
     def _scan(self, unit: ArchiveUnit) -> Iterator[Probed | Outcome]:

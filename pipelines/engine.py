@@ -9,8 +9,9 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 import apache_beam as beam
@@ -18,7 +19,8 @@ import cv2
 from apache_beam.metrics import Metrics
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 
-from pipelines import watchdog
+from pipelines import publish, watchdog
+from pipelines.lease import Lease, claim
 from pipelines.progress import progress
 from schemas.errors import StoppedError, UsageError
 from schemas.outcome import Outcome
@@ -35,8 +37,8 @@ class Builder(Protocol):
     def setup(self) -> None:
         """Called once a worker, before `build`."""
 
-    def build(self, key: str, units: Sequence[Any]) -> Iterable[Outcome]:
-        """Make and commit the result of a key."""
+    def build(self, key: str, units: Sequence[Any], lease: Lease) -> Iterable[Outcome]:
+        """Make and commit the result of a key; `lease.check` comes before every file that is put in place."""
 
     def teardown(self) -> None:
         """Called once a worker, after the last `build`."""
@@ -48,26 +50,35 @@ class Work:
 
     Attributes:
       key: result that the unit belongs to.
+      digest: of all that the result depends on, as in its sidecar.
       unit: what `Builder.build` gets; small, and of an importable class.
       cost: of the unit, in any measure; keys with most cost start first.
     """
 
     key: str
+    digest: str
     unit: Any
     cost: float = 1.0
 
 
 class _BuildKey(beam.DoFn):
-    def __init__(self, builder: Builder):
-        self._builder = builder
+    def __init__(self, builder: Builder, lease: Lease):
+        self._builder, self._lease = builder, lease
 
     def setup(self) -> None:
         cv2.setNumThreads(1)
         self._builder.setup()
 
-    def process(self, element: tuple[str, Iterable[Any]]) -> Iterator[Outcome]:
-        key, units = element
-        for outcome in self._builder.build(key, list(units)):
+    def process(self, element: tuple[str, Iterable[tuple[str, Any]]]) -> Iterator[Outcome]:
+        key, members = element[0], list(element[1])
+        self._lease.check()
+        # A runner that lost a worker gives the same keys again, those that were finished among them.
+        sidecar = publish.read_sidecar(self._lease.folder, key)
+        if sidecar is not None and sidecar.digest == members[0][0]:
+            outcomes: Iterable[Outcome] = sidecar.outcomes
+        else:
+            outcomes = self._builder.build(key, [unit for _, unit in members], self._lease)
+        for outcome in outcomes:
             Metrics.counter(outcome.stage, outcome.status).inc()
             yield outcome
 
@@ -81,6 +92,7 @@ class BuildAll(beam.PTransform):
 
     work: Sequence[Work]
     builder: Builder
+    lease: Lease
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
         """Apply to the pipeline itself."""
@@ -90,9 +102,10 @@ class BuildAll(beam.PTransform):
         ordered = sorted(self.work, key=lambda item: (-cost[item.key], item.key))
         return (
             pipeline
-            | "CreateUnits" >> beam.Create([(item.key, item.unit) for item in ordered], reshuffle=False)
+            | "CreateUnits"
+            >> beam.Create([(item.key, (item.digest, item.unit)) for item in ordered], reshuffle=False)
             | "GroupByKey" >> beam.GroupByKey()
-            | "Build" >> beam.ParDo(_BuildKey(self.builder))
+            | "Build" >> beam.ParDo(_BuildKey(self.builder, self.lease))
         )
 
 
@@ -114,25 +127,20 @@ def pipeline_options(beam_args: Sequence[str], keys: int) -> PipelineOptions:
     return options
 
 
-def run(
-    work: Sequence[Work],
-    builder: Builder,
-    beam_args: Sequence[str],
-    label: str,
-    done: Callable[[str], bool],
-) -> None:
+def run(work: Sequence[Work], builder: Builder, beam_args: Sequence[str], label: str, folder: Path) -> None:
     """Build the results of all keys; returns when all are committed or have failed.
+
+    A result that is committed with its digest already is not built again.
 
     Args:
       work: the units; nothing is run where there are none.
       builder: what to do with them.
       beam_args: Beam's flags.
       label: what the progress line says.
-      done: whether the result of a key is committed (progress looks at results, so that it is right on
-        every runner).
+      folder: of the results. Progress looks at them, so that it is right on every runner.
 
     Raises:
-      StoppedError: if a worker process of the embedded runner died.
+      StoppedError: if a worker process of the embedded runner died, or another run claimed the folder.
       OSError: if a worker could not write.
       UsageError: as raised by a worker.
     """
@@ -141,12 +149,13 @@ def run(
     keys = sorted({item.key for item in work})
     options = pipeline_options(beam_args, len(keys))
     embedded = options.view_as(StandardOptions).runner == "FnApiRunner"
-    graph = label >> BuildAll(work, builder)
     with (
+        claim(folder) as lease,
         _captured_stderr() if embedded else contextlib.nullcontext(sys.stderr) as log,
-        progress(keys, label, done, log),
+        progress(keys, label, lambda key: publish.sidecar_path(folder, key).exists(), log),
         _named_errors(),
     ):
+        graph = label >> BuildAll(work, builder, lease)
         if embedded and options.view_as(DirectOptions).direct_running_mode == "multi_processing":
             options.view_as(DirectOptions).direct_running_mode = "in_memory"
             watchdog.run(graph, options)
@@ -160,16 +169,17 @@ def run(
 def _named_errors() -> Iterator[None]:
     """Make what a worker raised again: Beam adds to its text, or brings home no more than that.
 
-    An `OSError` gets its number back, a `UsageError` is its message alone.
+    An `OSError` gets its number back; a `UsageError` and a `StoppedError` are their messages alone.
     """
     try:
         yield
-    except UsageError as error:
-        raise UsageError(_WHERE.sub("", str(error))) from None
+    except (UsageError, StoppedError) as error:
+        raise type(error)(_WHERE.sub("", str(error))) from None
     except RuntimeError as error:
-        _, usage, said = str(error).rpartition(f"{UsageError.__module__}.{UsageError.__name__}: ")
-        if usage:
-            raise UsageError(_WHERE.sub("", said)) from None
+        for kind in (UsageError, StoppedError):
+            _, found, said = str(error).rpartition(f"{kind.__module__}.{kind.__name__}: ")
+            if found:
+                raise kind(_WHERE.sub("", said)) from None
         numbers = re.findall(r"Error: \[Errno (\d+)\]", str(error))
         if not numbers:
             raise

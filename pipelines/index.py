@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from pipelines import cli, publish, resume
+from pipelines import cli, resume
 from pipelines.archives import Contents, find_unread, plan_archives, read_archives
 from pipelines.clips import outcomes_path
 from pipelines.engine import Work, run
@@ -57,11 +57,11 @@ def run_stage(
         pending = resume.find_pending(folder, wanted, retry_failed)
         resume.discard(folder, pending)
         run(
-            [Work(key, *units[key]) for key in pending],
+            [Work(key, wanted[key], *units[key]) for key in pending],
             ProbeBuilder(root, folder, limits),
             beam_args,
             "index",
-            lambda key: publish.sidecar_path(folder, key).exists(),
+            folder,
         )
         sidecars = resume.seal(folder, wanted, (SUFFIX,))
         tried = _collect(folder, units, sidecars, facts)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipelines import publish
 from pipelines.isolation import Isolated
+from pipelines.lease import Lease
 from schemas import files
 from schemas.digest import digest
 from schemas.outcome import Outcome
@@ -109,7 +110,7 @@ class ProbeBuilder:
         """End the child process."""
         self._child.close()
 
-    def build(self, key: str, units: Sequence[ProbeUnit]) -> Iterable[Outcome]:
+    def build(self, key: str, units: Sequence[ProbeUnit], lease: Lease) -> Iterable[Outcome]:
         """Probe a group's clips; an outcome for each clip, and for each mask that cannot be used."""
         (unit,) = units
         rows, outcomes = [], []
@@ -123,10 +124,9 @@ class ProbeBuilder:
             if path in unit.clips:
                 outcomes.append(Outcome("index", unit.dataset, path, unit.group, "ok", made=row.frames))
         probed = self._folder / f"{key}{SUFFIX}"
-        files.write_rows(probed, Probed, rows)
-        publish.commit(
-            self._folder, key, Sidecar(unit.digest, tuple(outcomes), (publish.describe(probed),), len(rows))
-        )
+        files.write_rows(probed, Probed, rows, check=lease.check)
+        sidecar = Sidecar(unit.digest, tuple(outcomes), (publish.describe(probed),), len(rows))
+        publish.commit(self._folder, key, sidecar, lease.check)
         return outcomes
 
     def _probe(self, path: str) -> Probed:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from schemas.convert import from_row, to_row
-from schemas.files import file_sha256, write_json
+from schemas.files import Check, file_sha256, write_json
 from schemas.sidecar import CommittedFile, Sidecar
 
 
@@ -19,9 +19,9 @@ def sidecar_path(folder: Path, key: str) -> Path:
     return folder / f"{key}.json"
 
 
-def commit(folder: Path, key: str, sidecar: Sidecar) -> None:
-    """Commit a result: write its sidecar, after the files that it names."""
-    write_json(sidecar_path(folder, key), to_row(sidecar))
+def commit(folder: Path, key: str, sidecar: Sidecar, check: Check | None = None) -> None:
+    """Commit a result: write its sidecar, after the files that it names; `check` as in `atomic_write`."""
+    write_json(sidecar_path(folder, key), to_row(sidecar), check)
 
 
 def read_sidecar(folder: Path, key: str) -> Sidecar | None:

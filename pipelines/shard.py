@@ -163,12 +163,12 @@ def run_stage(
         pending = resume.find_pending(out, wanted, retry_failed)
         resume.discard(out, pending)
         work = [
-            Work(key, group, sum(clip.frames for clip in group.clips))
+            Work(key, wanted[key], group, sum(clip.frames for clip in group.clips))
             for key in pending
             for group in shards[key] or [empty_group(index.dataset, key, wanted[key])]
         ]
         builder = ShardBuilder(index.root, tracks, out, sample_params(params), params.run)
-        run(work, builder, beam_args, "shard", lambda key: publish.sidecar_path(out, key).exists())
+        run(work, builder, beam_args, "shard", out)
         sidecars = resume.seal(out, wanted, _SUFFIXES)
         whole = {key: sidecar for key, sidecar in sidecars.items() if sidecar}
         outcomes = [outcome for sidecar in whole.values() for outcome in sidecar.outcomes]

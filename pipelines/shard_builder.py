@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 from pipelines import publish
 from pipelines.clips import reference_clip
 from pipelines.isolation import Isolated
+from pipelines.lease import Lease
 from pipelines.sampler import Encoded, GroupSampler, SampleParams, outcomes_without_track
 from pipelines.spool import ByteSpool
 from schemas import files
@@ -114,7 +115,7 @@ class ShardBuilder:
         """End the child process."""
         self._child.close()
 
-    def build(self, key: str, units: Sequence[PlannedGroup]) -> Iterable[Outcome]:
+    def build(self, key: str, units: Sequence[PlannedGroup], lease: Lease) -> Iterable[Outcome]:
         """Build a shard, and commit it: tar, then its index rows, then its sidecar."""
         groups = sorted(units, key=lambda unit: unit.group)
         tar = self._out / f"{key}.tar"
@@ -127,7 +128,7 @@ class ShardBuilder:
                 for item in self._samples(group, spool):
                     (encoded if isinstance(item, Encoded) else outcomes).append(item)  # type: ignore[arg-type]
             encoded.sort(key=lambda sample: sample.order)
-            with files.atomic_write(tar) as file:
+            with files.atomic_write(tar, lease.check) as file:
                 hashing = HashingFile(file)
                 # Not TarFile's `with`: it would close a truncated tar as if it were whole.
                 writer = tarfile.open(fileobj=hashing, mode="w", format=tarfile.PAX_FORMAT)  # type: ignore[call-overload]  # noqa: SIM115
@@ -137,13 +138,13 @@ class ShardBuilder:
                 writer.close()
             rows = self._out / f"{key}.parquet"
             unit = SequenceSample if self._params.shard.unit == "sequence" else Sample
-            files.write_tables(rows, index_schema(unit), self._rows(f"{key}.tar", encoded, spool))
+            table = self._rows(f"{key}.tar", encoded, spool)
+            files.write_tables(rows, index_schema(unit), table, check=lease.check)
         finally:
             spool.close()
         vouched = (hashing.describe(tar.name), publish.describe(rows))
-        publish.commit(
-            self._out, key, Sidecar(groups[0].shard_digest, tuple(outcomes), vouched, len(encoded))
-        )
+        sidecar = Sidecar(groups[0].shard_digest, tuple(outcomes), vouched, len(encoded))
+        publish.commit(self._out, key, sidecar, lease.check)
         return outcomes
 
     def _samples(self, group: PlannedGroup, spool: ByteSpool) -> Iterator[Encoded | Outcome]:

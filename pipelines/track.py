@@ -8,10 +8,12 @@ from pipelines.clips import Index, read_index, reference_clip, versions
 from pipelines.engine import Work, run
 from pipelines.follow_faces import FaceFollower
 from pipelines.isolation import Isolated
+from pipelines.lease import Lease
 from pipelines.other_sizes import place_clips
 from schemas import files, program
 from schemas.clip import Clip
 from schemas.digest import digest
+from schemas.errors import StoppedError
 from schemas.names import encode_name
 from schemas.outcome import Outcome
 from schemas.params import CropParams, Params, RunParams, TrackParams
@@ -87,7 +89,7 @@ class TrackBuilder:
         """End the child process."""
         self._child.close()
 
-    def build(self, key: str, units: Sequence[Group]) -> Iterable[Outcome]:
+    def build(self, key: str, units: Sequence[Group], lease: Lease) -> Iterable[Outcome]:
         """Track a group, and commit its track file."""
         group = units[0]
         made = []
@@ -102,7 +104,7 @@ class TrackBuilder:
             metadata = {"group": group.group, "clip": group.reference.clip, "events": said}
             if placed:
                 metadata["placed"] = write_placed(placed)
-            files.write_rows(path, TrackFrame, rows, metadata)
+            files.write_rows(path, TrackFrame, rows, metadata, lease.check)
             made.append(publish.describe(path))
             outcome = Outcome(
                 "track",
@@ -115,11 +117,12 @@ class TrackBuilder:
             )
         except ClipError as error:
             outcome = _outcome(group.dataset, group.group, error)
-        except OSError:
-            raise  # The disk is full, or the folder is gone: not this group's fault.
+        except (OSError, StoppedError):
+            raise  # The disk is full, the folder is gone or another run's: not this group's fault.
         except Exception as error:
             outcome = _outcome(group.dataset, group.group, internal_error(error))
-        publish.commit(self._out, key, Sidecar(group.digest, (outcome,), tuple(made), outcome.made))
+        sidecar = Sidecar(group.digest, (outcome,), tuple(made), outcome.made)
+        publish.commit(self._out, key, sidecar, lease.check)
         yield outcome
 
 
@@ -132,9 +135,9 @@ def run_stage(
     with files.exclusive(out):
         pending = resume.find_pending(out, wanted, retry_failed)
         resume.discard(out, pending)
-        work = [Work(key, groups[key], groups[key].reference.frames) for key in pending]
+        work = [Work(key, wanted[key], groups[key], groups[key].reference.frames) for key in pending]
         builder = TrackBuilder(index.root, out, params.track, params.crop, params.run)
-        run(work, builder, beam_args, "track", lambda key: publish.sidecar_path(out, key).exists())
+        run(work, builder, beam_args, "track", out)
         for key, sidecar in resume.seal(out, wanted, (".parquet",)).items():
             lost = ClipError("internal_error", "no result was committed; run again")
             outcomes += sidecar.outcomes if sidecar else (_outcome(index.dataset, groups[key].group, lost),)

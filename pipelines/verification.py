@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from pipelines import publish, resume
 from pipelines.engine import Work, run
+from pipelines.lease import Lease
 from pipelines.shard_folder import ShardFolder, read_shard_rows
 from schemas import files
 from schemas.digest import digest
@@ -49,7 +50,7 @@ class VerifyBuilder:
     def teardown(self) -> None:
         """Nothing to end."""
 
-    def build(self, key: str, units: Sequence[Unit]) -> Iterable[Outcome]:
+    def build(self, key: str, units: Sequence[Unit], lease: Lease) -> Iterable[Outcome]:
         """Verify a shard."""
         unit = units[0]
         findings, samples, looks = verify_one(Path(unit.folder), unit.entry)
@@ -58,10 +59,10 @@ class VerifyBuilder:
         path.unlink(missing_ok=True)
         seen.unlink(missing_ok=True)
         if looks.num_rows:
-            files.write_tables(seen, looks.schema, [looks])
+            files.write_tables(seen, looks.schema, [looks], check=lease.check)
             made.append(publish.describe(seen))
         if found:
-            files.write_rows(path, Finding, found)
+            files.write_rows(path, Finding, found, check=lease.check)
             made.append(publish.describe(path))
         outcome = Outcome(
             "audit",
@@ -73,7 +74,7 @@ class VerifyBuilder:
             "; ".join(f"{finding.problem}: {finding.detail}" for finding in found[:3]),
             samples,
         )
-        publish.commit(self._out, key, Sidecar(unit.digest, (outcome,), tuple(made), samples))
+        publish.commit(self._out, key, Sidecar(unit.digest, (outcome,), tuple(made), samples), lease.check)
         yield outcome
 
 
@@ -136,14 +137,8 @@ def verify_all(
     """Verify the shards that are pending; returns what is wrong with any of them."""
     folder, found = out / FOLDER, []
     resume.discard(folder, list(pending))
-    work = [Work(key, units[key], units[key].entry.bytes) for key in pending]
-    run(
-        work,
-        VerifyBuilder(folder),
-        beam_args,
-        "audit",
-        lambda key: publish.sidecar_path(folder, key).exists(),
-    )
+    work = [Work(key, units[key].digest, units[key], units[key].entry.bytes) for key in pending]
+    run(work, VerifyBuilder(folder), beam_args, "audit", folder)
     wanted = {key: unit.digest for key, unit in units.items()}
     for key, sidecar in resume.seal(folder, wanted, (_FOUND, LOOKS)).items():
         unit = units[key]

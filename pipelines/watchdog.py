@@ -21,6 +21,12 @@ from schemas.errors import StoppedError
 
 # Beam's name for the thread that waits for a worker process, and raises if that ends otherwise than well.
 _WAITS_FOR_WORKER = "run_worker"
+# Seconds in which the error of a graph is waited for after a worker ended.
+_GRACE = 5.0
+
+
+class _DiedError(RuntimeError):
+    """A worker ended otherwise than well, and was not killed."""
 
 
 def run(graph: beam.PTransform, options: PipelineOptions) -> None:
@@ -54,6 +60,10 @@ def run(graph: beam.PTransform, options: PipelineOptions) -> None:
         # A daemon, because Beam does not return from `run` once a worker has died.
         threading.Thread(target=work, daemon=True).start()
         error = ended.get()
+        if isinstance(error, _DiedError):
+            # Most often the graph raised, and Beam is about to say so.
+            with contextlib.suppress(queue.Empty):
+                error = ended.get(timeout=_GRACE)
     if error is not None:
         raise error
 
@@ -83,4 +93,4 @@ def _explain(error: BaseException | None) -> Exception:
             "a worker process was killed, most often for want of memory; what is finished is kept: run "
             "again, with fewer workers if it comes again, such as --direct_num_workers=1"
         )
-    return RuntimeError(f"a worker process died; what is finished is kept, and a rerun continues: {error}")
+    return _DiedError(f"a worker process died; what is finished is kept, and a rerun continues: {error}")

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,6 +18,9 @@ from schemas.convert import arrow_schema, from_row, to_row
 from schemas.errors import StoppedError, UsageError
 
 PART = ".part"
+
+Check = Callable[[], None]
+"""What is asked before a file is put in place; raises where it must not be."""
 
 
 # What stops a run through the fault of the disk that it writes to, and the remedy.
@@ -34,12 +37,16 @@ _DISK = {
 
 
 @contextlib.contextmanager
-def atomic_write(path: Path) -> Iterator[BinaryIO]:
+def atomic_write(path: Path, check: Check | None = None) -> Iterator[BinaryIO]:
     """A binary file that appears under its name only if the block ends well.
 
     Writes to a temporary file in the same folder, then fsync and `os.replace`. An exception removes the
     temporary file and leaves what was there before; a killed process leaves `.<name>.*.part`, which
     `remove_parts` clears.
+
+    Args:
+      path: of the file.
+      check: called when all is written, just before the file appears; what it raises keeps it away.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PART, dir=path.parent)
@@ -49,6 +56,8 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fchmod(file.fileno(), 0o644)
             os.fsync(file.fileno())
+        if check is not None:
+            check()
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
@@ -64,15 +73,24 @@ def _fsync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write canonical, human-readable JSON."""
-    with atomic_write(path) as file:
+def write_json(path: Path, value: Any, check: Check | None = None) -> None:
+    """Write canonical, human-readable JSON; `check` as in `atomic_write`."""
+    with atomic_write(path, check) as file:
         file.write((json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
 
 
-def write_rows(path: Path, cls: type, records: Iterable[Any], metadata: dict[str, str] | None = None) -> None:
-    """Write schema dataclasses as one Parquet file, in the order given, with the dataclass's schema."""
-    write_tables(path, arrow_schema(cls), [[to_row(record) for record in records]], metadata)
+def write_rows(
+    path: Path,
+    cls: type,
+    records: Iterable[Any],
+    metadata: dict[str, str] | None = None,
+    check: Check | None = None,
+) -> None:
+    """Write schema dataclasses as one Parquet file, in the order given, with the dataclass's schema.
+
+    `check` is as in `atomic_write`.
+    """
+    write_tables(path, arrow_schema(cls), [[to_row(record) for record in records]], metadata, check)
 
 
 def write_tables(
@@ -80,10 +98,14 @@ def write_tables(
     schema: pa.Schema,
     batches: Iterable[list[dict] | pa.Table],
     metadata: dict[str, str] | None = None,
+    check: Check | None = None,
 ) -> None:
-    """Write one Parquet file of several batches, a row group each; holds one batch at a time."""
+    """Write one Parquet file of several batches, a row group each; holds one batch at a time.
+
+    `check` is as in `atomic_write`.
+    """
     schema = schema.with_metadata(metadata) if metadata else schema
-    with atomic_write(path) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
+    with atomic_write(path, check) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
         for batch in batches:
             table = batch if isinstance(batch, pa.Table) else pa.Table.from_pylist(batch, schema=schema)
             if table.num_rows:

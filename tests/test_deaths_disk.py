@@ -29,8 +29,8 @@ def full(monkeypatch, name):
     real = files.atomic_write
 
     @contextlib.contextmanager
-    def atomic_write(path):
-        with real(path) as file:
+    def atomic_write(path, check=None):
+        with real(path, check) as file:
             if path.name == name:
                 write, writes = file.write, []
 

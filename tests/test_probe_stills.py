@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pipelines.clips import clip_path, versions
+from pipelines.lease import claim
 from pipelines.probing import ProbeBuilder, Probed, key_of, plan_group
 from schemas.clip import Clip
 from schemas.files import read_rows
@@ -124,7 +125,8 @@ def test_a_group_of_pictures_with_masks_is_probed(tmp_path):
     builder = ProbeBuilder(str(root), tmp_path / "probes", RunParams())
     builder.setup()
     try:
-        outcomes = {outcome.unit: outcome for outcome in builder.build(key_of("g"), [unit])}
+        with claim(tmp_path / "probes") as lease:
+            outcomes = {outcome.unit: outcome for outcome in builder.build(key_of("g"), [unit], lease)}
     finally:
         builder.teardown()
     assert {unit: (outcome.status, outcome.reason, outcome.made) for unit, outcome in outcomes.items()} == {
