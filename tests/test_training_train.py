@@ -290,8 +290,8 @@ def test_no_room_for_a_checkpoint_leaves_the_one_before(done, site, monkeypatch)
     real, writes = files.atomic_write, []
 
     @contextlib.contextmanager
-    def atomic_write(path):
-        with real(path) as file:
+    def atomic_write(path, check=None):
+        with real(path, check) as file:
             writes.append(path.name)
             if writes.count(checkpoint.NAME) == 4:
                 file.write(b"half of a checkpoint")
