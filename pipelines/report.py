@@ -201,7 +201,7 @@ def _headline(figures: dict[str, int | float]) -> list[tuple[str, str, str]]:
         ("Clips", count["clips"], "with at least one sample"),
         ("Groups", count["groups"], "a real clip with its forgeries"),
         ("Identities", count["identities"], f"{straddling:,} on several sides"),
-        ("Shards", count["shards"], f"largest is {figures['shard_imbalance']:.2f} × the mean"),
+        ("Shards", count["shards"], f"largest is {figures['shard_imbalance']:.2f} × the mean in bytes"),
         ("Size", human_bytes(figures["bytes"]), "of tars"),
         (
             "Unknown masks",
@@ -259,7 +259,8 @@ def _shards(corpus: Corpus) -> dict[str, Any]:
         "left": max(0, len(entries) - _SHARDS_SHOWN),
         "mean": sum(sizes) / len(sizes) if sizes else 0,
         "max": max(sizes, default=0),
-        "imbalance": summary.imbalance([entry for _, entry in entries]),
+        "imbalance": summary.imbalance(sizes),
+        "imbalance_samples": summary.imbalance([entry.samples for _, entry in entries]),
     }
 
 

@@ -1,10 +1,12 @@
 import math
+from collections import Counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.assignment import assign_shards, block_place, count_shards, shard_starts
+from benchmarks.balance import count_rewritten
+from transforms.assignment import assign_shards, block_place, count_shards, most_groups, shard_starts
 
 names = st.sets(st.text("abcdefgh0123", min_size=1, max_size=6), min_size=1, max_size=120)
 
@@ -16,20 +18,24 @@ def test_every_group_has_a_shard_that_exists(groups, per_shard, seed):
     assert set(numbers.values()) <= set(range(count_shards(len(groups), per_shard)))
 
 
-@given(names, st.text("xyz", min_size=1, max_size=4), st.integers(1, 20))
-def test_a_new_group_rewrites_at_most_two_shards(groups, new, per_shard):
-    before = assign_shards(groups, per_shard, 0)
-    after = assign_shards(groups | {new}, per_shard, 0)
+@given(names, st.integers(1, 20), st.integers(0, 3))
+def test_no_shard_holds_more_than_it_may(groups, per_shard, seed):
+    held = Counter(assign_shards(groups, per_shard, seed).values())
+    assert max(held.values()) <= most_groups(per_shard)
 
-    def contents(numbers):
-        shards = {}
-        for group, number in numbers.items():
-            shards.setdefault(number, set()).add(group)
-        return shards
 
-    old, now = contents(before), contents(after)
-    rewritten = [n for n in range(count_shards(len(groups), per_shard)) if old.get(n) != now.get(n)]
-    assert len(rewritten) <= 2
+@pytest.mark.parametrize("seed", range(20))
+def test_at_a_thousand_groups_the_largest_shard_is_at_most_one_and_a_half_times_the_mean(seed):
+    held = Counter(assign_shards((f"youtube/{n:03d}" for n in range(1000)), 16, seed).values())
+    assert max(held.values()) <= 1.5 * 1000 / count_shards(1000, 16)
+
+
+@pytest.mark.parametrize("per_shard", [1, 4, 16])
+def test_a_new_group_rewrites_few_shards(per_shard):
+    groups = [f"g/{n}" for n in range(480)]
+    rewritten = [count_rewritten(groups[:size], f"new/{size}", per_shard) for size in range(160, 480, 5)]
+    assert sum(rewritten) / len(rewritten) < 2
+    assert max(rewritten) <= 8
 
 
 @given(names, st.integers(1, 20))

@@ -70,7 +70,7 @@ def test_a_new_clip_rewrites_the_shard_of_its_group(many, change, demo_corpus):
     assert digests(change.work.shards, "*/*") == digests(many.shards, "*/*")
 
 
-def test_a_new_group_rewrites_at_most_two_shards_and_tracks_nothing_again(many, change, demo_corpus):
+def test_a_new_group_rewrites_few_shards_and_tracks_nothing_again(many, change, demo_corpus):
     add_clips(change.corpus, demo_corpus, 9, sides=1)
     write_lists(change.corpus, {**PAIRS, "train": [*PAIRS["train"], 9]})
     tracks, shards, new = change.run()

@@ -190,9 +190,8 @@ def fates(outcomes: Iterable[Outcome], examples: int = 3) -> list[Fate]:
     return sorted(rows, key=lambda fate: (fate.status != "failed", -fate.count, fate.stage, fate.reason))
 
 
-def imbalance(entries: Sequence[ShardEntry]) -> float:
-    """Bytes of the largest shard over the mean: how long the last reader of an epoch waits."""
-    sizes = [entry.bytes for entry in entries]
+def imbalance(sizes: Sequence[int]) -> float:
+    """The largest shard over the mean, in bytes or samples: how long the last reader of an epoch waits."""
     return max(sizes) * len(sizes) / sum(sizes) if sum(sizes) else 0.0
 
 
@@ -231,7 +230,8 @@ def metrics(
         "identities": identities,
         "shards": len(entries),
         "bytes": sum(entry.bytes for entry in entries),
-        "shard_imbalance": imbalance(entries),
+        "shard_imbalance": imbalance([entry.bytes for entry in entries]),
+        "shard_imbalance_samples": imbalance([entry.samples for entry in entries]),
         "leaks": len(leaks),
         "lookalikes": sum(leak.kind == "lookalike" for leak in leaks),
         "masks": fakes.num_rows,

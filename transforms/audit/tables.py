@@ -31,6 +31,7 @@ class Side:
     shards: int
     bytes: int
     imbalance: float
+    imbalance_samples: float
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ def sides(clips: Iterable[Clip], cells: Sequence[Cell], entries: Sequence[ShardE
                 fake,
                 len(mine),
                 sum(entry.bytes for entry in mine),
-                imbalance(mine),
+                imbalance([entry.bytes for entry in mine]),
+                imbalance([entry.samples for entry in mine]),
             )
         )
     return rows
