@@ -1,6 +1,7 @@
 # make demo   the main job on a demo corpus: .venv, pinned install, corpus, `dvc repro`
 # make train-demo   after make demo: LAE in two rounds of labels (an oracle answers), a table and pictures
 # make test   .venv, pinned install, lint, types, all tests
+# make wheel  dist/*.whl, for workers on other machines (pipelines/Containerfile)
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 # Stages find `python` and `dvc` of the environment first, however make was called.
@@ -8,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: demo train-demo test lint clean
+.PHONY: demo train-demo test lint wheel clean
 
 demo: .venv/demo.done
 	dvc repro
@@ -26,6 +27,11 @@ lint: .venv/test.done
 	ruff format --check .
 	ruff check .
 	mypy
+
+wheel: .venv/bin/python
+	rm -rf build dist
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	@echo dist/*.whl
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
@@ -48,4 +54,4 @@ lint: .venv/test.done
 	@touch $@ .venv/demo.done .venv/train.done
 
 clean:
-	rm -rf .venv data work .dvc/cache .dvc/tmp dvc.lock
+	rm -rf .venv build dist data work .dvc/cache .dvc/tmp dvc.lock

@@ -43,6 +43,11 @@ def parse(
     Exits with 2 at a flag that neither we nor Beam know.
     """
     arguments, rest = parser.parse_known_args(argv)
+    return arguments, check_beam_args(parser, rest)
+
+
+def check_beam_args(parser: argparse.ArgumentParser, rest: Sequence[str]) -> list[str]:
+    """Beam's flags: those of $BEAM_ARGS, then those that a parser left; exits with 2 at others."""
     beam_args = [*shlex.split(os.environ.get("BEAM_ARGS", "")), *rest]
     beam = argparse.ArgumentParser(
         prog=parser.prog, usage=parser.format_usage().removeprefix("usage: "), allow_abbrev=False
@@ -52,7 +57,7 @@ def parse(
     unknown = beam.parse_known_args(beam_args)[1]
     if unknown:
         parser.error(f"neither this command nor Beam knows {' '.join(unknown)}; see --help")
-    return arguments, beam_args
+    return beam_args
 
 
 def finish(outcomes: Iterable[Outcome], made: str, look: Path, max_failed_fraction: float) -> int:
