@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipelines.clips import clip_path
+from pipelines.clip_files import ClipFiles
 from pipelines.isolation import Isolated
 from pipelines.spool import CropStore
 from schemas.clip import Clip
@@ -14,14 +14,14 @@ class ClipReader:
     """Reads crops of one clip after the other; whoever asks for them closes them.
 
     Args:
-      root: folder of the dataset.
+      clip_files: of the dataset.
       child: process to decode in.
       size: edge of the crops in pixels.
       folder: for temporary files.
     """
 
-    def __init__(self, root: str, child: Isolated, size: int, folder: Path):
-        self._root, self._child, self._size, self._folder = root, child, size, folder
+    def __init__(self, clip_files: ClipFiles, child: Isolated, size: int, folder: Path):
+        self._files, self._child, self._size, self._folder = clip_files, child, size, folder
 
     def crops(
         self, geometry: GroupGeometry, clip: Clip, *, around: bool = False, shown: Shown | None = None
@@ -37,7 +37,8 @@ class ClipReader:
         Raises:
           ClipError: if it cannot be read.
         """
-        return self._read(clip_path(self._root, clip), clip, geometry, around, shown, False)
+        with self._files.open_clip(clip) as path:
+            return self._read(path, clip, geometry, around, shown, False)
 
     def official(self, geometry: GroupGeometry, clip: Clip) -> CropStore:
         """Crops of a clip's official mask, which may be a resized one.
@@ -45,7 +46,8 @@ class ClipReader:
         Raises:
           ClipError: if it cannot be read, or is of another aspect.
         """
-        return self._read(Path(self._root, clip.official_mask), clip, geometry, False, None, True)
+        with self._files.open_file(clip.official_mask) as path:
+            return self._read(path, clip, geometry, False, None, True)
 
     def _read(
         self,

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from schemas.clip import Clip, compression_rank
 from schemas.errors import UsageError
-from schemas.files import read_metadata, read_rows
+from schemas.files import is_file, read_metadata, read_rows
 from schemas.names import clip_name
+from schemas.paths import is_url
 from transforms.errors import ClipError
 from transforms.media import media_kind, split_archive
 from transforms.stills import picture_names
@@ -43,14 +44,14 @@ def read_index(path: Path, root: str | None) -> Index:
     Raises:
       UsageError: if the file is not an index, or is empty, or its outcomes are not beside it.
     """
-    if path.is_dir():
+    if not is_url(path) and path.is_dir():
         raise UsageError(
             f"{path}: is a folder; name the file that pipelines.index wrote, such as clips.parquet"
         )
     clips: list[Clip] = read_rows(path, Clip)
     if not clips:
         raise UsageError(f"{path}: no clips in it; see its outcomes beside it for why")
-    if not outcomes_path(path).is_file():
+    if not is_file(outcomes_path(path)):
         raise UsageError(
             f"{outcomes_path(path)}: no such file, and it belongs to {path.name}; run pipelines.index again"
         )

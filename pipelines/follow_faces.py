@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pipelines.clips import clip_path
+from pipelines.clip_files import ClipFiles
 from pipelines.forged_face import order_by_forgery
 from pipelines.isolation import Isolated
 from schemas.clip import Clip
@@ -21,12 +21,12 @@ class FaceFollower:
 
     Args:
       child: process to decode in.
-      root: folder of the dataset.
+      clip_files: of the dataset.
       track, crop: parameters.
     """
 
-    def __init__(self, child: Isolated, root: str, track: TrackParams, crop: CropParams):
-        self._child, self._root, self._track, self._crop = child, root, track, crop
+    def __init__(self, child: Isolated, clip_files: ClipFiles, track: TrackParams, crop: CropParams):
+        self._child, self._files, self._track, self._crop = child, clip_files, track, crop
 
     def rows(self, clip: Clip, fakes: Sequence[Clip]) -> tuple[list[TrackFrame], str]:
         """Rows of a clip's faces, and what happened on the way.
@@ -38,11 +38,12 @@ class FaceFollower:
         Raises:
           ClipError: if it cannot be read, or has no face.
         """
-        return self._crops(clip) if clip.cropped else self._faces(clip, fakes)
+        with self._files.open_clip(clip) as path:
+            return self._crops(path, clip) if clip.cropped else self._faces(path, clip, fakes)
 
-    def _crops(self, clip: Clip) -> tuple[list[TrackFrame], str]:
+    def _crops(self, path: Path, clip: Clip) -> tuple[list[TrackFrame], str]:
         """Of pictures that are face crops already, and how many had no face."""
-        path, options = clip_path(self._root, clip), self._track
+        options = self._track
         seen = self._child.iterate(observe, str(path), 1, options.min_score, options.min_face, MARGIN)
         shape: ClipShape = next(seen)
         raw = follow(seen, shape)
@@ -54,8 +55,7 @@ class FaceFollower:
         many = f"no face in {len(left)} of {shape.frames} pictures: taken as they are"
         return rows, many if left else ""
 
-    def _faces(self, clip: Clip, fakes: Sequence[Clip]) -> tuple[list[TrackFrame], str]:
-        path = clip_path(self._root, clip)
+    def _faces(self, path: Path, clip: Clip, fakes: Sequence[Clip]) -> tuple[list[TrackFrame], str]:
         options = self._track
         seen = self._child.iterate(observe, str(path), options.every, options.min_score, options.min_face)
         shape: ClipShape = next(seen)
@@ -69,7 +69,7 @@ class FaceFollower:
             raise _nothing(path, options, observations)
         if len(tracks) > 1:
             who = clip, fakes, shape, tracks
-            tracks = order_by_forgery(self._child, self._root, *who)[: options.max_faces]
+            tracks = order_by_forgery(self._child, self._files, *who)[: options.max_faces]
         rows = [
             row
             for number, raw in enumerate(tracks)

@@ -2,11 +2,10 @@
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 
-from pipelines.clips import clip_path
+from pipelines.clip_files import ClipFiles
 from pipelines.isolation import Isolated
 from schemas.clip import Clip
 from transforms.errors import ClipError
@@ -20,7 +19,7 @@ _FRAMES = 20
 
 def order_by_forgery(
     child: Isolated,
-    root: str,
+    clip_files: ClipFiles,
     reference: Clip,
     fakes: Sequence[Clip],
     shape: ClipShape,
@@ -33,7 +32,7 @@ def order_by_forgery(
 
     Args:
       child: process to decode in.
-      root: folder of the dataset.
+      clip_files: of the dataset.
       reference: clip that the tracks are of.
       fakes: of its group.
       shape: of the reference clip.
@@ -49,7 +48,7 @@ def order_by_forgery(
                 boxes[row, number] = found[frame].box
     total = np.zeros(len(tracks))
     for fake in fakes:
-        for energies in _evidence(child, root, reference, fake, shape, picked, boxes):
+        for energies in _evidence(child, clip_files, reference, fake, shape, picked, boxes):
             energy = np.nansum(energies, axis=0) if len(energies) else np.zeros(len(tracks))
             if energy.any():
                 total += energy / energy.sum()
@@ -60,7 +59,7 @@ def order_by_forgery(
 
 def _evidence(
     child: Isolated,
-    root: str,
+    clip_files: ClipFiles,
     reference: Clip,
     fake: Clip,
     shape: ClipShape,
@@ -71,10 +70,13 @@ def _evidence(
     shard stage reports what is wrong with a clip.
     """
     if fake.official_mask:
-        mask, size = str(Path(root, fake.official_mask)), (shape.height, shape.width)
-        with contextlib.suppress(ClipError):
-            yield np.array(list(child.iterate(stated_energy, mask, frames, boxes, size)))
+        size = shape.height, shape.width
+        with contextlib.suppress(ClipError), clip_files.open_file(fake.official_mask) as mask:
+            yield np.array(list(child.iterate(stated_energy, str(mask), frames, boxes, size)))
     if reference.label == "real":
-        with contextlib.suppress(ClipError):
-            real, path = (str(clip_path(root, clip)) for clip in (reference, fake))
-            yield np.array(list(child.iterate(forged_energy, real, path, frames, boxes)))
+        with (
+            contextlib.suppress(ClipError),
+            clip_files.open_clip(reference) as real,
+            clip_files.open_clip(fake) as path,
+        ):
+            yield np.array(list(child.iterate(forged_energy, str(real), str(path), frames, boxes)))

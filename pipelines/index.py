@@ -1,8 +1,6 @@
 """The index stage: which clips a dataset's folder holds, and what is in them."""
 
 import argparse
-import os
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -14,6 +12,7 @@ from pipelines.engine import Work, run
 from pipelines.index_facts import known_facts, plan_units, with_facts
 from pipelines.index_plan import Change, Plan, Source, open_dataset, plan
 from pipelines.index_report import describe_clips, describe_leaks, describe_notes, describe_outcomes
+from pipelines.lease import exclusive
 from pipelines.params import dataset_params
 from pipelines.probing import SUFFIX, ProbeBuilder, Probed, ProbeUnit
 from schemas import files, program
@@ -23,6 +22,7 @@ from schemas.errors import UsageError
 from schemas.outcome import Outcome
 from schemas.params import RunParams
 from schemas.params_file import read_params
+from schemas.paths import absolute, as_path, is_url, local_path
 from schemas.sidecar import Sidecar
 from schemas.takedown import read_takedowns, takedowns_path
 from transforms.indexing.declare import elect
@@ -49,10 +49,10 @@ def run_stage(
       retry_failed: take facts of files that were indexed before, and were not touched since, from `out`.
       beam_args: Beam's flags.
     """
-    root, folder = os.path.abspath(plan.params.root), out.with_name(f"{out.name}.probes").absolute()  # noqa: PTH100
-    facts = _facts(plan, out, root, retry_failed)
-    with files.exclusive(folder):
-        units = plan_units(plan.dataset, plan.clips, root, facts)
+    root, folder = absolute(plan.params.root), out.with_name(f"{out.name}.probes").absolute()
+    facts = _facts(plan, out, retry_failed)
+    with exclusive(folder) as lease:
+        units = plan_units(plan.dataset, plan.clips, plan.stamps, facts)
         wanted = {key: unit.digest for key, (unit, _) in units.items()}
         pending = resume.find_pending(folder, wanted, retry_failed)
         resume.discard(folder, pending)
@@ -63,10 +63,11 @@ def run_stage(
             "index",
             folder,
         )
+        lease.check()
         sidecars = resume.seal(folder, wanted, (SUFFIX,))
         tried = _collect(folder, units, sidecars, facts)
         clips, outcomes = _assemble(plan, facts, tried)
-        files.write_rows(outcomes_path(out), Outcome, outcomes)
+        files.write_rows(outcomes_path(out), Outcome, outcomes, check=lease.check)
         metadata = {
             "dataset": plan.dataset,
             "layout": plan.params.layout,
@@ -74,15 +75,15 @@ def run_stage(
             "split": plan.params.split,
             "terms": plan.terms,
         }
-        files.write_tables(out, arrow_schema(Clip), _batches(clips), metadata)
+        files.write_tables(out, arrow_schema(Clip), _batches(clips), metadata, lease.check)
         if all(sidecars.values()):
-            shutil.rmtree(folder)
+            files.remove_folder(folder)
     return clips, outcomes
 
 
-def _facts(plan: Plan, out: Path, root: str, retry_failed: bool) -> dict[str, Probed]:
+def _facts(plan: Plan, out: Path, retry_failed: bool) -> dict[str, Probed]:
     """What needs no probe."""
-    return {**(known_facts(out, root) if retry_failed else {}), **plan.facts}
+    return {**(known_facts(out, plan.stamps) if retry_failed else {}), **plan.facts}
 
 
 def _collect(
@@ -136,9 +137,8 @@ def _batches(clips: Sequence[Clip]) -> Iterator[list[dict]]:
 
 
 def _dry_run(plan: Plan, out: Path, retry_failed: bool) -> None:
-    root = os.path.abspath(plan.params.root)  # noqa: PTH100
-    facts = _facts(plan, out, root, retry_failed)
-    units = plan_units(plan.dataset, plan.clips, root, facts).values()
+    facts = _facts(plan, out, retry_failed)
+    units = plan_units(plan.dataset, plan.clips, plan.stamps, facts).values()
     size = sum(size for _, size in units)
     files = sum(len(unit.clips) + len(unit.masks) for unit, _ in units)
     groups = len({clip.group for clip in plan.clips})
@@ -155,7 +155,12 @@ def _contents(
     """What the dataset's archives hold; None where a dry run would have to read them first."""
     if not getattr(source.layout, "ARCHIVES", False):
         return Contents()
-    root, out = os.path.abspath(source.params.root), arguments.out.absolute()  # noqa: PTH100
+    if is_url(source.params.root):
+        raise UsageError(
+            f"{source.params.root}: layout {source.params.layout} reads archives, and those must be on a local "
+            "disk, since each is read to its end for every clip; copy the dataset there"
+        )
+    root, out = absolute(source.params.root), arguments.out.absolute()
     folder = out.with_name(f"{out.name}.archives")
     archives = plan_archives(source.dataset, root, source.listing.files, folder)
     unread = find_unread(archives, arguments.retry_failed)
@@ -195,26 +200,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "--out",
-        type=Path,
+        type=as_path,
         required=True,
         metavar="FILE",
         help="clips.parquet to write; outcomes go beside it",
     )
     parser.add_argument(
         "--takedowns",
-        type=Path,
+        type=local_path,
         metavar="FILE",
         help="people and clips to leave out (default: takedowns.csv beside params.yaml)",
     )
     parser.add_argument(
         "--moves",
-        type=Path,
+        type=local_path,
         metavar="FILE",
         help="groups to move to another side of the split, as `audit --fix` writes them (default: moves.csv "
         "beside params.yaml)",
     )
     arguments, beam_args = cli.parse(parser, argv)
-    if arguments.out.is_dir():
+    if not is_url(arguments.out) and arguments.out.is_dir():
         raise UsageError(
             f"--out {arguments.out}: is a folder; name a file, such as {arguments.out}/clips.parquet"
         )

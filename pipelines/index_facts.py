@@ -1,49 +1,33 @@
 """What is known of clips' files, and what is to be probed."""
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from pipelines.probing import Probed, ProbeUnit, key_of, plan_group
+from pipelines.stamps import Stamps
 from schemas import files
 from schemas.clip import Clip
-from transforms.errors import ClipError
-from transforms.stills import picture_names
 
 
-def known_facts(out: Path, root: str) -> dict[str, Probed]:
+def known_facts(out: Path, stamps: Stamps) -> dict[str, Probed]:
     """Facts of the files that were indexed before and were not touched since, by path."""
     facts = {}
     clips = files.read_rows(out, Clip)
-    indexed = out.stat().st_mtime_ns
+    indexed = files.changed(out)
     for clip in clips:
-        if _untouched_size(f"{root}/{clip.clip}", indexed) == clip.bytes:
+        if stamps.untouched_size(clip.clip, indexed) == clip.bytes:
             shape = clip.frames, clip.width, clip.height, clip.rotation, clip.fps
             facts[clip.clip] = Probed(clip.clip, *shape, clip.bytes, clip.sha256)
-        if clip.official_mask and _untouched_size(f"{root}/{clip.official_mask}", indexed) >= 0:
+        if clip.official_mask and stamps.untouched_size(clip.official_mask, indexed) >= 0:
             facts[clip.official_mask] = Probed(
                 clip.official_mask, 0, 0, 0, 0, 0.0, 0, clip.official_mask_sha256
             )
     return facts
 
 
-def _untouched_size(path: str, since: int) -> int:
-    """Size of a file, or of a folder's pictures; -1 where there is none or it was touched since a time."""
-    try:
-        found = os.stat(path)  # noqa: PTH116 - a million times
-        if max(found.st_mtime_ns, found.st_ctime_ns) >= since:
-            return -1
-        if not os.path.isdir(path):  # noqa: PTH112
-            return found.st_size
-        sizes = [_untouched_size(f"{path}/{name}", since) for name in picture_names(path)]
-    except (OSError, ClipError):
-        return -1
-    return sum(sizes) if min(sizes) >= 0 else -1
-
-
 def plan_units(
-    dataset: str, clips: Iterable[Clip], root: str, facts: Mapping[str, Probed]
+    dataset: str, clips: Iterable[Clip], stamps: Stamps, facts: Mapping[str, Probed]
 ) -> dict[str, tuple[ProbeUnit, int]]:
     """Units and their sizes in bytes, by key; without the files whose facts are known."""
     groups: dict[str, tuple[list[str], dict[str, None]]] = {}
@@ -54,7 +38,7 @@ def plan_units(
         if clip.official_mask and clip.official_mask not in facts:
             masks[clip.official_mask] = None
     return {
-        key_of(group): plan_group(dataset, root, group, paths, list(masks))
+        key_of(group): plan_group(dataset, stamps, group, paths, list(masks))
         for group, (paths, masks) in groups.items()
         if paths or masks
     }

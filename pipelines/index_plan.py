@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pipelines.archives import Contents
 from pipelines.listing import list_root
 from pipelines.probing import Probed
+from pipelines.stamps import Stamps
 from schemas.clip import Clip
 from schemas.errors import UsageError
 from schemas.outcome import Outcome
@@ -27,6 +28,7 @@ class Source:
       layout: of the folder.
       listing: of the folder; says nothing of what is in archives.
       refused: outcomes of what must not be read.
+      stamps: of its files.
     """
 
     dataset: str
@@ -34,6 +36,7 @@ class Source:
     layout: Layout
     listing: Listing
     refused: Sequence[Outcome]
+    stamps: Stamps
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class Plan:
       outcomes: of all other files, one each.
       notes: for a person.
       facts: of clips in archives, by path.
+      stamps: of the files.
     """
 
     dataset: str
@@ -57,6 +61,7 @@ class Plan:
     outcomes: tuple[Outcome, ...]
     notes: tuple[str, ...]
     facts: Mapping[str, Probed]
+    stamps: Stamps
 
 
 def open_dataset(dataset: str, params: DatasetParams) -> Source:
@@ -106,6 +111,7 @@ def plan(source: Source, contents: Contents, changes: Iterable[Change] = ()) -> 
         outcomes=tuple(outcomes.values()),
         notes=declared.notes,
         facts=facts,
+        stamps=source.stamps,
     )
 
 

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from schemas.errors import StoppedError
-from schemas.files import write_json
+from schemas import files, stores
+from schemas.paths import is_url
 
 _NAME = ".run.json"
+# Claims of this process, by folder.
+_HELD: dict[str, "Lease"] = {}
 
 
 @dataclass(frozen=True)
@@ -45,19 +48,39 @@ class Lease:
 def claim(folder: Path) -> Iterator[Lease]:
     """Claim a folder for a run while the block runs, whoever had it before.
 
-    A killed run leaves its claim, so that its job may still finish what it has begun.
+    A killed run leaves its claim, so that its job may still finish what it has begun. Inside of a claim of this
+    process to the same folder, it is that one.
     """
+    if held := _HELD.get(str(folder)):
+        yield held
+        return
     lease = Lease(folder, uuid.uuid4().hex)
-    write_json(folder / _NAME, {"run": lease.run})
+    files.write_json(folder / _NAME, {"run": lease.run})
+    _HELD[str(folder)] = lease
     try:
         yield lease
     finally:
+        del _HELD[str(folder)]
         if _holder(folder) == lease.run:
-            (folder / _NAME).unlink(missing_ok=True)
+            if is_url(folder):
+                stores.remove([folder / _NAME])
+            else:
+                (folder / _NAME).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def exclusive(folder: Path) -> Iterator[Lease]:
+    """Hold a folder for a run, as `files.exclusive` does, and claim it from the first to the last.
+
+    Behind a URL there is no lock, and the claim alone decides: the run that came last goes on, one before it
+    raises a StoppedError at the next thing that it would put there.
+    """
+    with files.exclusive(folder), claim(folder) as lease:
+        yield lease
 
 
 def _holder(folder: Path) -> str | None:
     try:
-        return json.loads((folder / _NAME).read_bytes())["run"]
+        return json.loads(files.read_bytes(folder / _NAME))["run"]
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -4,20 +4,26 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from pipelines.stamps import LocalStamps, Stamps, StoreStamps
+from schemas import stores
 from schemas.errors import UsageError
 from schemas.outcome import Outcome
+from schemas.paths import as_path, is_url
 from transforms.indexing.declare import printable
 from transforms.indexing.layout import Listing, failed, is_video, skipped
 
 
-def list_root(dataset: str, root: str) -> tuple[Listing, list[Outcome]]:
-    """All files of a dataset's folder, and an outcome for each entry that is not taken.
+def list_root(dataset: str, root: str) -> tuple[Listing, list[Outcome], Stamps]:
+    """All files of a dataset's folder, an outcome for each entry that is not taken, and the files' stamps.
 
-    Links are followed inside the root. Takes one pass, and does not look at the files themselves.
+    Links are followed inside the root. Takes one pass, and does not look at the files themselves; behind a
+    URL the listing says all that their stamps need.
 
     Raises:
       UsageError: if the root is not a folder that can be listed.
     """
+    if is_url(root):
+        return _list_store(root)
     if not Path(root).is_dir():
         what = "not a folder" if Path(root).exists() else "no such folder"
         raise UsageError(f"{root}: {what}; set datasets.{dataset}.root, or --root")
@@ -41,7 +47,22 @@ def list_root(dataset: str, root: str) -> tuple[Listing, list[Outcome]]:
     def read_bytes(path: str) -> bytes:
         return Path(root, path).read_bytes()
 
-    return Listing(root, files, read_text, read_bytes), refused
+    return Listing(root, files, read_text, read_bytes), refused, LocalStamps(root)
+
+
+def _list_store(root: str) -> tuple[Listing, list[Outcome], Stamps]:
+    url = as_path(root)
+    entries = stores.list_files(url)
+    if not entries:
+        raise UsageError(f"{root}: nothing is there; set the dataset's root, or --root")
+
+    def read_bytes(path: str) -> bytes:
+        return stores.read_bytes(url / path)
+
+    def read_text(path: str) -> str:
+        return read_bytes(path).decode("utf-8-sig")
+
+    return Listing(root, list(entries), read_text, read_bytes), [], StoreStamps(entries)
 
 
 def _walk(dataset: str, root: str) -> Iterator[str | Outcome]:

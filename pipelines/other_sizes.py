@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipelines.clips import clip_path
+from pipelines.clip_files import ClipFiles
 from pipelines.follow_faces import FaceFollower
 from pipelines.isolation import Isolated
 from schemas.clip import Clip
@@ -19,7 +19,7 @@ _OFFERED = 24
 
 def place_clips(
     child: Isolated,
-    root: str,
+    clip_files: ClipFiles,
     follower: FaceFollower,
     reference: Clip,
     rows: Sequence[TrackFrame],
@@ -29,7 +29,7 @@ def place_clips(
 
     Args:
       child: process to decode in.
-      root: folder of the dataset.
+      clip_files: of the dataset.
       follower: for those that cannot be registered.
       reference: the group's reference clip.
       rows: of it.
@@ -39,7 +39,7 @@ def place_clips(
     placed: list[PlacedClip] = []
     for clip in clips:
         try:
-            moved, said = _place(child, root, follower, reference, rows, clip)
+            moved, said = _place(child, clip_files, follower, reference, rows, clip)
             found += moved
         except ClipError as error:
             said = PlacedClip(clip.clip, False, error.detail, error.reason)
@@ -49,7 +49,7 @@ def place_clips(
 
 def _place(
     child: Isolated,
-    root: str,
+    clip_files: ClipFiles,
     follower: FaceFollower,
     reference: Clip,
     rows: Sequence[TrackFrame],
@@ -59,8 +59,8 @@ def _place(
     if reference.label != "real" or (clip.label == "fake" and clip.truth != "original"):
         return follower.rows(clip, (clip,))[0], PlacedClip(clip.clip, False, f"{size}: tracked on its own")
     frames, boxes = _offered(rows)
-    paths = str(clip_path(root, reference)), str(clip_path(root, clip))
-    (found,) = child.iterate(register_clips, *paths, frames, boxes)
+    with clip_files.open_clip(reference) as real, clip_files.open_clip(clip) as other:
+        (found,) = child.iterate(register_clips, str(real), str(other), frames, boxes)
     if found.matrix is not None:
         return registered_rows(rows, clip.clip, found.matrix), PlacedClip(clip.clip, True, _said(found))
     unknown = ": masks are unknown" if clip.label == "fake" else ""

@@ -1,14 +1,14 @@
 """Probing the clips of one source group, and committing what they hold."""
 
-import os
-import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple
 from pathlib import Path
 
 from pipelines import publish
+from pipelines.clip_files import ClipFiles
 from pipelines.isolation import Isolated
 from pipelines.lease import Lease
+from pipelines.stamps import Stamps
 from schemas import files
 from schemas.digest import digest
 from schemas.outcome import Outcome
@@ -19,7 +19,6 @@ from transforms.errors import ClipError
 from transforms.indexing.layout import failed
 from transforms.indexing.media_info import MediaInfo
 from transforms.indexing.probe import watch
-from transforms.stills import picture_names
 
 # Raise it when probing gives other facts: an interrupted run then begins anew.
 VERSION = 2
@@ -75,25 +74,12 @@ def key_of(group: str) -> str:
 
 
 def plan_group(
-    dataset: str, root: str, group: str, clips: Sequence[str], masks: Sequence[str]
+    dataset: str, stamps: Stamps, group: str, clips: Sequence[str], masks: Sequence[str]
 ) -> tuple[ProbeUnit, int]:
     """The unit of a group, and its size in bytes."""
-    stamps = [stamp for path in (*clips, *masks) for stamp in _stamps(root, path)]
-    unit = ProbeUnit(dataset, group, tuple(clips), tuple(masks), digest(VERSION, len(clips), stamps))
-    return unit, sum(max(0, size) for _, size, _ in stamps)
-
-
-def _stamps(root: str, path: str) -> list[tuple[str, int, int]]:
-    """Path, size and time of change of a file, or of each picture of a folder; -1 where it cannot be read."""
-    try:
-        status = os.stat(f"{root}/{path}")  # noqa: PTH116 - a million times
-        if not stat.S_ISDIR(status.st_mode):
-            return [(path, status.st_size, status.st_mtime_ns)]
-        return [
-            stamp for name in picture_names(f"{root}/{path}") for stamp in _stamps(root, f"{path}/{name}")
-        ]
-    except (OSError, ClipError):
-        return [(path, -1, -1)]
+    found = [stamp for path in (*clips, *masks) for stamp in stamps.of(path)]
+    unit = ProbeUnit(dataset, group, tuple(clips), tuple(masks), digest(VERSION, len(clips), found))
+    return unit, sum(max(0, size) for _, size, _ in found)
 
 
 class ProbeBuilder:
@@ -104,11 +90,13 @@ class ProbeBuilder:
 
     def setup(self) -> None:
         """Prepare the child process."""
+        self._files = ClipFiles(self._root)
         self._child = Isolated(self._limits.clip_timeout, self._limits.clip_memory)
 
     def teardown(self) -> None:
         """End the child process."""
         self._child.close()
+        self._files.close()
 
     def build(self, key: str, units: Sequence[ProbeUnit], lease: Lease) -> Iterable[Outcome]:
         """Probe a group's clips; an outcome for each clip, and for each mask that cannot be used."""
@@ -130,10 +118,10 @@ class ProbeBuilder:
         return outcomes
 
     def _probe(self, path: str) -> Probed:
-        full = f"{self._root}/{path}"
         try:
-            *_, info = self._child.iterate(watch, full)
+            with self._files.open_file(path) as full:
+                *_, info = self._child.iterate(watch, str(full))
         except ClipError as error:
             # The unit names the file; outcomes are the same wherever the root is.
-            raise ClipError(error.reason, error.detail.removeprefix(f"{full}: ")) from None
+            raise ClipError(error.reason, error.detail.removeprefix(f"{self._root}/{path}: ")) from None
         return describe_clip(path, info)

@@ -1,16 +1,27 @@
 """Committing results: a sidecar, written last, vouches for the files beside it."""
 
+import contextlib
+import hashlib
 import json
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from schemas import stores
 from schemas.convert import from_row, to_row
-from schemas.files import Check, file_sha256, write_json
+from schemas.files import Check, file_sha256, read_bytes, write_json
+from schemas.paths import is_url
 from schemas.sidecar import CommittedFile, Sidecar
+
+# How much of its time a run that is watched may spend on listing a store.
+_WATCHING = 0.05
 
 
 def describe(path: Path) -> CommittedFile:
     """The entry of a finished file in its sidecar."""
+    if is_url(path):
+        data = read_bytes(path)
+        return CommittedFile(path.name, len(data), hashlib.sha256(data).hexdigest())
     return CommittedFile(path.name, path.stat().st_size, file_sha256(path))
 
 
@@ -28,14 +39,81 @@ def read_sidecar(folder: Path, key: str) -> Sidecar | None:
     """The sidecar of a result if the result is whole: sidecar readable, its files there with their sizes."""
     path = sidecar_path(folder, key)
     try:
-        row = json.loads(path.read_bytes())
-        if not isinstance(row, dict):
-            return None
-        sidecar = from_row(Sidecar, row)
-        sizes = [(path.parent / file.name).stat().st_size for file in sidecar.files]
+        sidecar = _parse(read_bytes(path))
+        sizes = {file.name: _size(path.parent / file.name) for file in sidecar.files}
     except (OSError, ValueError):
         return None
-    return sidecar if sizes == [file.bytes for file in sidecar.files] else None
+    return _if_whole(sidecar, sizes)
+
+
+def _size(path: Path) -> int:
+    return stores.read_entry(path).size if is_url(path) else path.stat().st_size
+
+
+def read_sidecars(folder: Path, keys: Iterable[str]) -> dict[str, Sidecar | None]:
+    """The sidecar of each result that is whole, as `read_sidecar` gives it.
+
+    Behind a URL one listing tells which files there are, and sidecars are read some hundreds at once.
+    """
+    if not is_url(folder):
+        return {key: read_sidecar(folder, key) for key in keys}
+    listed = {name: entry.size for name, entry in stores.list_files(folder).items()}
+    found: dict[str, Sidecar | None] = dict.fromkeys(keys)
+    paths = {sidecar_path(folder, key): key for key in found if f"{key}.json" in listed}
+    for path, data in stores.read_all(list(paths)):
+        key = paths[path]
+        with contextlib.suppress(ValueError):
+            sidecar = _parse(data or b"")
+            place = key.rpartition("/")[0]
+            names = {file.name: f"{place}/{file.name}".lstrip("/") for file in sidecar.files}
+            sizes = {name: listed[full] for name, full in names.items() if full in listed}
+            found[key] = _if_whole(sidecar, sizes)
+    return found
+
+
+def _parse(data: bytes) -> Sidecar:
+    """A sidecar from its file; a ValueError if it is none."""
+    row = json.loads(data)
+    if not isinstance(row, dict):
+        raise ValueError("not a map")
+    return from_row(Sidecar, row)
+
+
+def _if_whole(sidecar: Sidecar, sizes: Mapping[str, int]) -> Sidecar | None:
+    return sidecar if all(sizes.get(file.name) == file.bytes for file in sidecar.files) else None
+
+
+def watch(folder: Path) -> Callable[[str], bool]:
+    """What tells whether the result of a key is committed, for progress.
+
+    A store is listed again when that was long ago for what it took, so that watching costs little.
+    """
+    if not is_url(folder):
+        return lambda key: sidecar_path(folder, key).exists()
+    names: set[str] = set()
+    due = 0.0
+
+    def is_there(key: str) -> bool:
+        nonlocal due
+        began = time.monotonic()
+        if began >= due:
+            names.clear()
+            names.update(stores.list_files(folder))
+            due = time.monotonic() + (time.monotonic() - began) / _WATCHING
+        return f"{key}.json" in names
+
+    return is_there
+
+
+def withdraw(folder: Path, keys: Iterable[str]) -> None:
+    """Remove the sidecars of results that are about to be built again."""
+    paths = [sidecar_path(folder, key) for key in keys]
+    if is_url(folder):
+        there = stores.list_files(folder) if paths else {}
+        stores.remove(path for path in paths if str(path.relative_to(folder)) in there)
+        return
+    for path in paths:
+        path.unlink(missing_ok=True)
 
 
 def remove_unnamed(folder: Path, keys: set[str], suffixes: Iterable[str]) -> list[Path]:
@@ -44,13 +122,25 @@ def remove_unnamed(folder: Path, keys: set[str], suffixes: Iterable[str]) -> lis
     The sidecar goes first, so that a result is never committed without its files. Empty folders go too.
     """
     ordered = [".json", *(suffix for suffix in suffixes if suffix != ".json")]
+    if is_url(folder):
+        listed = stores.list_files(folder)
+        below = {suffix: [n for n in listed if "/" in n and n.endswith(suffix)] for suffix in ordered}
+    else:
+        below = {
+            suffix: [str(path.relative_to(folder)) for path in sorted(folder.glob(f"*/**/*{suffix}"))]
+            for suffix in ordered
+        }
     removed = []
-    for suffix in ordered:
-        for path in sorted(folder.glob(f"*/**/*{suffix}")):
-            if str(path.relative_to(folder))[: -len(suffix)] not in keys:
+    for suffix, names in below.items():
+        unnamed = [folder / name for name in names if name.removesuffix(suffix) not in keys]
+        if is_url(folder):
+            stores.remove(unnamed)
+        else:
+            for path in unnamed:
                 path.unlink()
-                removed.append(path)
-    for path in sorted(folder.glob("**/"), reverse=True):
-        if path != folder and not any(path.iterdir()):
-            path.rmdir()
+        removed += unnamed
+    if not is_url(folder):
+        for path in sorted(folder.glob("**/"), reverse=True):
+            if path != folder and not any(path.iterdir()):
+                path.rmdir()
     return removed

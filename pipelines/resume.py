@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipelines.publish import read_sidecar, remove_unnamed, sidecar_path
+from pipelines.publish import read_sidecars, remove_unnamed, withdraw
 from schemas.files import remove_parts
 from schemas.sidecar import Sidecar
 
@@ -17,8 +17,9 @@ def find_pending(folder: Path, wanted: Mapping[str, str], retry_failed: bool) ->
       retry_failed: take those that are committed with a failed outcome, too.
     """
     pending = []
+    sidecars = read_sidecars(folder, wanted)
     for key, plan in wanted.items():
-        sidecar = read_sidecar(folder, key)
+        sidecar = sidecars[key]
         failed = sidecar is not None and any(outcome.status == "failed" for outcome in sidecar.outcomes)
         if sidecar is None or sidecar.digest != plan or (retry_failed and failed):
             pending.append(key)
@@ -27,8 +28,7 @@ def find_pending(folder: Path, wanted: Mapping[str, str], retry_failed: bool) ->
 
 def discard(folder: Path, pending: list[str]) -> None:
     """Withdraw what is about to be built again, so that progress and crashes are seen from sidecars alone."""
-    for key in pending:
-        sidecar_path(folder, key).unlink(missing_ok=True)
+    withdraw(folder, pending)
 
 
 def seal(folder: Path, wanted: Mapping[str, str], suffixes: tuple[str, ...]) -> dict[str, Sidecar | None]:
@@ -38,4 +38,4 @@ def seal(folder: Path, wanted: Mapping[str, str], suffixes: tuple[str, ...]) -> 
     """
     remove_parts(folder)
     remove_unnamed(folder, set(wanted), (*suffixes, ".json"))
-    return {key: read_sidecar(folder, key) for key in wanted}
+    return read_sidecars(folder, wanted)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.clip_files import ClipFiles
 from pipelines.clip_masks import ClipMasks, MaskMaker
 from pipelines.clip_reader import ClipReader
 from pipelines.clips import versions
@@ -15,6 +16,7 @@ from pipelines.isolation import Isolated
 from pipelines.spool import ByteSpool, CropStore, Place
 from schemas.clip import Clip, compression_rank
 from schemas.convert import to_row
+from schemas.errors import StoppedError, UsageError
 from schemas.outcome import Outcome
 from schemas.params import CropParams, FramesParams, MaskParams, ShardParams
 from schemas.record import record
@@ -61,15 +63,17 @@ class GroupSampler:
     the best compression that it shares with its real clip, and carried to the others.
 
     Args:
-      root: folder of the dataset.
+      clip_files: of the dataset.
       child: process to decode in.
       spool: where encoded members go.
       params: what samples depend on.
       folder: for temporary files.
     """
 
-    def __init__(self, root: str, child: Isolated, spool: ByteSpool, params: SampleParams, folder: Path):
-        self._reader = ClipReader(root, child, params.crop.size, folder)
+    def __init__(
+        self, clip_files: ClipFiles, child: Isolated, spool: ByteSpool, params: SampleParams, folder: Path
+    ):
+        self._reader = ClipReader(clip_files, child, params.crop.size, folder)
         self._spool, self._params = spool, params
         self._black, self._white = (
             spool.append(encode_image(binary(mask(params.crop.size)), "png")) for mask in (all_zero, all_one)
@@ -149,8 +153,8 @@ class GroupSampler:
             yield outcome
         except ClipError as error:
             yield _failed(outcome, error)
-        except OSError:
-            raise  # The disk is full, or the folder is gone: not this clip's fault.
+        except (OSError, StoppedError, UsageError):
+            raise  # The disk is full, the store does not answer: not this clip's fault.
         except Exception as error:
             yield _failed(outcome, internal_error(error))
         finally:

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from pipelines import cli, publish, resume
 from pipelines.clips import Index, outcomes_path, read_index
 from pipelines.engine import Work, run
+from pipelines.lease import exclusive
 from pipelines.params import check_samples
 from pipelines.sampler import SampleParams
 from pipelines.shard_builder import PlannedGroup, ShardBuilder, empty_group
@@ -23,6 +24,7 @@ from schemas.names import encode_name
 from schemas.outcome import Outcome
 from schemas.params import Params
 from schemas.params_file import read_params
+from schemas.paths import as_path
 from schemas.plan import PlannedClip
 from schemas.sample import Sample, SequenceSample
 from schemas.sidecar import Sidecar
@@ -48,9 +50,10 @@ def plan(index: Index, tracks: Path, params: Params) -> dict[str, list[PlannedGr
     """
     matters = sample_params(params)
     by_split: dict[Split, list[PlannedGroup]] = {}
+    sidecars = publish.read_sidecars(tracks, map(key_of, index.groups))
     for group, clips in index.groups.items():
         key = key_of(group)
-        sidecar = publish.read_sidecar(tracks, key)
+        sidecar = sidecars[key]
         if sidecar is None:
             raise UsageError(
                 f"{tracks}: group {group} of {index.path} is not in it; run pipelines.track on this index"
@@ -70,7 +73,7 @@ def plan(index: Index, tracks: Path, params: Params) -> dict[str, list[PlannedGr
             shard_digest="",
         )
         by_split.setdefault(clips[0].split, []).append(planned)
-    if not (tracks / _TRACK_OUTCOMES).is_file():
+    if not files.is_file(tracks / _TRACK_OUTCOMES):
         raise UsageError(
             f"{tracks / _TRACK_OUTCOMES}: no such file; pipelines.track writes it last, so run that again"
         )
@@ -100,31 +103,40 @@ def shard_key(dataset: str, split: str, number: int) -> str:
 
 
 def write_tables(
-    index: Index, tracks: Path, out: Path, params: Params, shards: dict[str, list[PlannedGroup]]
+    index: Index, tracks: Path, out: Path, shards: dict[str, list[PlannedGroup]], check: files.Check
 ) -> None:
-    """Write the plan and copy what `audit` needs of the stages before."""
+    """Write the plan and copy what `audit` needs of the stages before; `check` as in `atomic_write`."""
     planned = [
         PlannedClip(index.dataset, clip.clip, group.group, group.split, f"{key}.tar", group.plan_digest)
         for key, groups in shards.items()
         for group in groups
         for clip in group.clips
     ]
-    files.write_rows(out / "plan.parquet", PlannedClip, sorted(planned, key=lambda row: row.clip))
+    planned.sort(key=lambda row: row.clip)
+    files.write_rows(out / "plan.parquet", PlannedClip, planned, check=check)
     for source, name in (
         (index.path, "clips.parquet"),
         (outcomes_path(index.path), "clips.outcomes.parquet"),
         (tracks / _TRACK_OUTCOMES, "tracks.outcomes.parquet"),
     ):
-        with files.atomic_write(out / name) as file:
-            file.write(source.read_bytes())
+        with files.atomic_write(out / name, check) as file:
+            file.write(files.read_bytes(source))
 
 
-def write_index(index: Index, out: Path, params: Params, sidecars: dict[str, Sidecar]) -> int:
-    """Write `index.parquet` (a row a sample) and `index.json` (wids' list and more); gives the bytes."""
+def write_index(
+    index: Index, out: Path, params: Params, sidecars: dict[str, Sidecar], check: files.Check
+) -> int:
+    """Write `index.parquet` (a row a sample) and `index.json` (wids' list and more); gives the bytes.
+
+    `check` is as in `atomic_write`.
+    """
     sequence = params.shard.unit == "sequence"
     schema = index_schema(SequenceSample if sequence else Sample)
     files.write_tables(
-        out / "index.parquet", schema, (pq.read_table(out / f"{key}.parquet") for key in sidecars)
+        out / "index.parquet",
+        schema,
+        (pq.read_table(files.readable(out / f"{key}.parquet")) for key in sidecars),
+        check=check,
     )
     shards = [
         {
@@ -147,6 +159,7 @@ def write_index(index: Index, out: Path, params: Params, sidecars: dict[str, Sid
             "terms": index.terms,
             "shardlist": shards,
         },
+        check,
     )
     return sum(sidecar.files[0].bytes for sidecar in sidecars.values())
 
@@ -159,7 +172,7 @@ def run_stage(
     wanted = {
         key: groups[0].shard_digest if groups else shard_digest([], params) for key, groups in shards.items()
     }
-    with files.exclusive(out):
+    with exclusive(out) as lease:
         pending = resume.find_pending(out, wanted, retry_failed)
         resume.discard(out, pending)
         work = [
@@ -169,6 +182,7 @@ def run_stage(
         ]
         builder = ShardBuilder(index.root, tracks, out, sample_params(params), params.run)
         run(work, builder, beam_args, "shard", out)
+        lease.check()
         sidecars = resume.seal(out, wanted, _SUFFIXES)
         whole = {key: sidecar for key, sidecar in sidecars.items() if sidecar}
         outcomes = [outcome for sidecar in whole.values() for outcome in sidecar.outcomes]
@@ -186,9 +200,9 @@ def run_stage(
                     )
                 )
         outcomes.sort(key=lambda outcome: outcome.unit)
-        files.write_rows(out / "outcomes.parquet", Outcome, outcomes)
-        write_tables(index, tracks, out, params, shards)
-        size = write_index(index, out, params, whole)
+        files.write_rows(out / "outcomes.parquet", Outcome, outcomes, check=lease.check)
+        write_tables(index, tracks, out, shards, lease.check)
+        size = write_index(index, out, params, whole, lease.check)
     samples = sum(sidecar.samples for sidecar in whole.values())
     splits = Counter(key.split("/")[0] for key in whole)
     by_split = ", ".join(f"{split} {splits[split]}" for split in ("train", "val", "test") if splits[split])
@@ -204,12 +218,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         "shard", "Warp, mask and write every clip of each source group as WebDataset shards."
     )
     parser.add_argument(
-        "--clips", type=Path, required=True, metavar="FILE", help="clips.parquet of the index stage"
+        "--clips", type=as_path, required=True, metavar="FILE", help="clips.parquet of the index stage"
     )
     parser.add_argument(
-        "--tracks", type=Path, required=True, metavar="FOLDER", help="folder of the track stage"
+        "--tracks", type=as_path, required=True, metavar="FOLDER", help="folder of the track stage"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder of the shards")
+    parser.add_argument("--out", type=as_path, required=True, metavar="FOLDER", help="folder of the shards")
     parser.add_argument(
         "--root", metavar="FOLDER", help="the dataset's folder, if it is not where it was indexed"
     )

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from pipelines import publish
+from pipelines.clip_files import ClipFiles
 from pipelines.clips import reference_clip
 from pipelines.isolation import Isolated
 from pipelines.lease import Lease
 from pipelines.sampler import Encoded, GroupSampler, SampleParams, outcomes_without_track
-from pipelines.spool import ByteSpool
+from pipelines.spool import ByteSpool, spool_folder
 from schemas import files
 from schemas.clip import Clip, Split
 from schemas.convert import index_schema
@@ -109,18 +110,19 @@ class ShardBuilder:
 
     def setup(self) -> None:
         """Prepare the child process."""
+        self._files = ClipFiles(self._root)
         self._child = Isolated(self._limits.clip_timeout, self._limits.clip_memory)
 
     def teardown(self) -> None:
         """End the child process."""
         self._child.close()
+        self._files.close()
 
     def build(self, key: str, units: Sequence[PlannedGroup], lease: Lease) -> Iterable[Outcome]:
         """Build a shard, and commit it: tar, then its index rows, then its sidecar."""
         groups = sorted(units, key=lambda unit: unit.group)
         tar = self._out / f"{key}.tar"
-        tar.parent.mkdir(parents=True, exist_ok=True)
-        spool = ByteSpool(tar.parent)
+        spool = ByteSpool(spool_folder(tar.parent))
         try:
             encoded: list[Encoded] = []
             outcomes: list[Outcome] = []
@@ -158,7 +160,7 @@ class ShardBuilder:
         geometries = ClipGeometries(
             rows, placed, reference_clip(group.clips), params.frames, params.shard.unit
         )
-        sampler = GroupSampler(self._root, self._child, spool, params, self._out)
+        sampler = GroupSampler(self._files, self._child, spool, params, spool_folder(self._out))
         yield from sampler.run(group.clips, geometries, group.plan_digest)
 
     def _rows(

@@ -9,12 +9,21 @@ from typing import IO, overload
 import numpy as np
 
 from schemas.files import PART
+from schemas.paths import is_url
 
 Place = tuple[int, int]
 """Start and length of what `ByteSpool` keeps."""
 
 # Bytes that are kept in memory before a file is used.
 _IN_MEMORY = 64 << 20
+
+
+def spool_folder(folder: Path) -> Path:
+    """Where bytes on their way to a folder wait: there; the system's temporary one if it is behind a URL."""
+    if is_url(folder):
+        return Path(tempfile.gettempdir())
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 class ByteSpool:

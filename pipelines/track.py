@@ -4,20 +4,22 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pipelines import cli, publish, resume
+from pipelines.clip_files import ClipFiles
 from pipelines.clips import Index, read_index, reference_clip, versions
 from pipelines.engine import Work, run
 from pipelines.follow_faces import FaceFollower
 from pipelines.isolation import Isolated
-from pipelines.lease import Lease
+from pipelines.lease import Lease, exclusive
 from pipelines.other_sizes import place_clips
 from schemas import files, program
 from schemas.clip import Clip
 from schemas.digest import digest
-from schemas.errors import StoppedError
+from schemas.errors import StoppedError, UsageError
 from schemas.names import encode_name
 from schemas.outcome import Outcome
 from schemas.params import CropParams, Params, RunParams, TrackParams
 from schemas.params_file import read_params
+from schemas.paths import as_path
 from schemas.record import record
 from schemas.sidecar import Sidecar
 from schemas.track import TrackFrame, write_placed
@@ -83,21 +85,23 @@ class TrackBuilder:
 
     def setup(self) -> None:
         """Prepare the child process."""
+        self._files = ClipFiles(self._root)
         self._child = Isolated(self._limits.clip_timeout, self._limits.clip_memory)
 
     def teardown(self) -> None:
         """End the child process."""
         self._child.close()
+        self._files.close()
 
     def build(self, key: str, units: Sequence[Group], lease: Lease) -> Iterable[Outcome]:
         """Track a group, and commit its track file."""
         group = units[0]
         made = []
         try:
-            follower = FaceFollower(self._child, self._root, self._track, self._crop)
+            follower = FaceFollower(self._child, self._files, self._track, self._crop)
             rows, said = follower.rows(group.reference, group.fakes)
             moved, placed = place_clips(
-                self._child, self._root, follower, group.reference, rows, group.others
+                self._child, self._files, follower, group.reference, rows, group.others
             )
             rows += moved
             path = self._out / f"{key}.parquet"
@@ -117,7 +121,7 @@ class TrackBuilder:
             )
         except ClipError as error:
             outcome = _outcome(group.dataset, group.group, error)
-        except (OSError, StoppedError):
+        except (OSError, StoppedError, UsageError):
             raise  # The disk is full, the folder is gone or another run's: not this group's fault.
         except Exception as error:
             outcome = _outcome(group.dataset, group.group, internal_error(error))
@@ -132,17 +136,18 @@ def run_stage(
     """Track what is not tracked yet; returns the outcome of every group and writes `outcomes.parquet`."""
     groups, outcomes = plan(index, params.track, params.crop)
     wanted = {key: group.digest for key, group in groups.items()}
-    with files.exclusive(out):
+    with exclusive(out) as lease:
         pending = resume.find_pending(out, wanted, retry_failed)
         resume.discard(out, pending)
         work = [Work(key, wanted[key], groups[key], groups[key].reference.frames) for key in pending]
         builder = TrackBuilder(index.root, out, params.track, params.crop, params.run)
         run(work, builder, beam_args, "track", out)
+        lease.check()
         for key, sidecar in resume.seal(out, wanted, (".parquet",)).items():
             lost = ClipError("internal_error", "no result was committed; run again")
             outcomes += sidecar.outcomes if sidecar else (_outcome(index.dataset, groups[key].group, lost),)
         outcomes.sort(key=lambda outcome: outcome.unit)
-        files.write_rows(out / "outcomes.parquet", Outcome, outcomes)
+        files.write_rows(out / "outcomes.parquet", Outcome, outcomes, check=lease.check)
     return outcomes
 
 
@@ -150,9 +155,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = cli.stage_parser("track", "Find and follow faces on the reference clip of each source group.")
     parser.add_argument(
-        "--clips", type=Path, required=True, metavar="FILE", help="clips.parquet of the index stage"
+        "--clips", type=as_path, required=True, metavar="FILE", help="clips.parquet of the index stage"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder of track files")
+    parser.add_argument("--out", type=as_path, required=True, metavar="FOLDER", help="folder of track files")
     parser.add_argument(
         "--root", metavar="FOLDER", help="the dataset's folder, if it is not where it was indexed"
     )

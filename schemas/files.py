@@ -6,18 +6,20 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from schemas import stores
 from schemas.convert import arrow_schema, from_row, to_row
 from schemas.errors import StoppedError, UsageError
-
-PART = ".part"
+from schemas.paths import is_url
+from schemas.stores import PART as PART
 
 Check = Callable[[], None]
 """What is asked before a file is put in place; raises where it must not be."""
@@ -44,10 +46,20 @@ def atomic_write(path: Path, check: Check | None = None) -> Iterator[BinaryIO]:
     temporary file and leaves what was there before; a killed process leaves `.<name>.*.part`, which
     `remove_parts` clears.
 
+    Behind a URL the temporary file is a local one without a name, and all of it is put there at the end.
+
     Args:
       path: of the file.
       check: called when all is written, just before the file appears; what it raises keeps it away.
     """
+    if is_url(path):
+        with tempfile.TemporaryFile(prefix=".", suffix=PART) as waiting:
+            yield cast(BinaryIO, waiting)
+            waiting.flush()
+            if check is not None:
+                check()
+            stores.put(cast(BinaryIO, waiting), path)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PART, dir=path.parent)
     try:
@@ -119,7 +131,7 @@ def read_rows(path: Path, cls: type[Any]) -> list[Any]:
       UsageError: if the file is missing, is not Parquet, or has other columns.
     """
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(readable(path))
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file; run the stage that makes it first") from None
     except (pa.ArrowInvalid, OSError) as error:
@@ -137,8 +149,47 @@ def read_rows(path: Path, cls: type[Any]) -> list[Any]:
 
 def read_metadata(path: Path) -> dict[str, str]:
     """The metadata of a Parquet file that `write_rows` wrote."""
-    metadata = pq.read_schema(path).metadata or {}
+    metadata = pq.read_schema(readable(path)).metadata or {}
     return {key.decode(): value.decode() for key, value in metadata.items() if key != b"ARROW:schema"}
+
+
+def read_bytes(path: Path) -> bytes:
+    """What a file holds, local or not.
+
+    Raises:
+      OSError: if it cannot be read.
+    """
+    return stores.read_bytes(path) if is_url(path) else path.read_bytes()
+
+
+def open_read(path: Path) -> BinaryIO:
+    """A file, local or not, to be read from its begin to its end.
+
+    Raises:
+      OSError: if it cannot be read.
+    """
+    return stores.open_stream(path) if is_url(path) else path.open("rb")
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file, local or not."""
+    if not is_url(path):
+        return path.is_file()
+    try:
+        stores.read_entry(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def changed(path: Path) -> int:
+    """When a file was written, local or not, in nanoseconds."""
+    return stores.read_entry(path).changed if is_url(path) else path.stat().st_mtime_ns
+
+
+def readable(path: Path) -> Any:
+    """What pyarrow reads a whole file from: its path, or what is in it, where it is behind a URL."""
+    return pa.BufferReader(stores.read_bytes(path)) if is_url(path) else path
 
 
 def file_sha256(path: Path) -> str:
@@ -151,10 +202,16 @@ def file_sha256(path: Path) -> str:
 def exclusive(folder: Path) -> Iterator[None]:
     """Hold a folder for one run; leaves nothing behind, not even when killed.
 
+    A store has no locks: behind a URL nothing is held, but errors are told in the same way.
+
     Raises:
       UsageError: if another run holds it, or it cannot be made.
       StoppedError: if the block cannot write.
     """
+    if is_url(folder):
+        with _disk_errors(folder):
+            yield
+        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY)
@@ -162,6 +219,15 @@ def exclusive(folder: Path) -> Iterator[None]:
         raise UsageError(f"{folder}: cannot be made: {error.strerror}; give another --out") from None
     try:
         _lock(descriptor, folder)
+        with _disk_errors(folder):
+            yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _disk_errors(folder: Path) -> Iterator[None]:
+    try:
         yield
     except OSError as error:
         if error.errno not in _DISK:
@@ -171,8 +237,6 @@ def exclusive(folder: Path) -> Iterator[None]:
             f"{where}: {os.strerror(error.errno).lower()}; {_DISK[error.errno]}, then run again: "
             "what is finished is kept"
         ) from None
-    finally:
-        os.close(descriptor)
 
 
 def _lock(descriptor: int, folder: Path) -> None:
@@ -186,5 +250,21 @@ def _lock(descriptor: int, folder: Path) -> None:
 
 def remove_parts(folder: Path) -> None:
     """Remove what killed writers left behind."""
+    if is_url(folder):
+        stores.remove(folder / name for name in stores.list_files(folder) if _is_part(name))
+        return
     for path in folder.rglob(f".*{PART}"):
         path.unlink(missing_ok=True)
+
+
+def _is_part(path: str) -> bool:
+    name = path.rpartition("/")[2]
+    return name.startswith(".") and name.endswith(PART)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder with all that is in it."""
+    if is_url(folder):
+        stores.remove(folder / name for name in stores.list_files(folder))
+    else:
+        shutil.rmtree(folder)

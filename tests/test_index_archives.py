@@ -13,6 +13,7 @@ from pipelines.index import main
 from pipelines.index_facts import known_facts
 from pipelines.index_plan import open_dataset, plan
 from pipelines.probing import Probed
+from pipelines.stamps import LocalStamps
 from schemas import Clip, Outcome
 from schemas.errors import UsageError
 from schemas.files import read_rows, write_rows
@@ -226,9 +227,9 @@ def test_folders_of_frames_are_known_until_a_picture_is_touched(tmp_path):
     write_rows(out, Clip, [clip])
     later = folder.stat().st_ctime_ns + 10**9
     os.utime(out, ns=(later, later))
-    assert known_facts(out, str(tmp_path / "root"))["a/frames"].sha256 == info.sha256
+    assert known_facts(out, LocalStamps(str(tmp_path / "root")))["a/frames"].sha256 == info.sha256
     os.utime(folder / "1.png", ns=(later, later))
-    assert known_facts(out, str(tmp_path / "root")) == {}
+    assert known_facts(out, LocalStamps(str(tmp_path / "root"))) == {}
 
 
 def test_changes_are_made_to_what_is_declared(tree):

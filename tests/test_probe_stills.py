@@ -8,6 +8,7 @@ import pytest
 from pipelines.clips import clip_path, versions
 from pipelines.lease import claim
 from pipelines.probing import ProbeBuilder, Probed, key_of, plan_group
+from pipelines.stamps import LocalStamps
 from schemas.clip import Clip
 from schemas.files import read_rows
 from schemas.params import RunParams
@@ -120,7 +121,7 @@ def test_a_group_of_pictures_with_masks_is_probed(tmp_path):
     write_pictures(root / "broken", FRAMES, NAMES)
     (root / "broken/10.png").write_bytes(b"text")
     clips, masks = ("real/v", "fake/p.png", "broken"), ("mask/v", "mask/none.png")
-    unit, size = plan_group("d", str(root), "g", clips, masks)
+    unit, size = plan_group("d", LocalStamps(str(root)), "g", clips, masks)
     assert size == sum(path.stat().st_size for path in root.rglob("*.png"))
     builder = ProbeBuilder(str(root), tmp_path / "probes", RunParams())
     builder.setup()
@@ -144,7 +145,7 @@ def test_a_group_is_probed_again_when_a_picture_of_a_folder_changes(tmp_path):
     folder = write_pictures(tmp_path / "v", FRAMES, NAMES)
 
     def planned():
-        return plan_group("d", str(tmp_path), "g", ["v"], [])[0].digest
+        return plan_group("d", LocalStamps(str(tmp_path)), "g", ["v"], [])[0].digest
 
     first = planned()
     assert planned() == first
