@@ -11,7 +11,7 @@ from pipelines import cli
 from pipelines.corpus import Corpus, load_corpus
 from pipelines.looks import find_lookalikes
 from pipelines.report import describe_report, write_report
-from pipelines.shard_folder import ShardFolder, index_dataset, read_folder, read_shard_rows
+from pipelines.shard_folder import ShardFolder, index_dataset, list_tars, read_folder, read_shard_rows
 from pipelines.verification import find_pending, plan, verify_all
 from schemas import files, program
 from schemas.clip import Clip
@@ -20,6 +20,7 @@ from schemas.finding import Finding
 from schemas.leak import Leak
 from schemas.params import Params
 from schemas.params_file import read_params
+from schemas.paths import as_path, inside, local
 from transforms.audit import checks
 from transforms.audit.checks import Check
 from transforms.audit.findings import Findings
@@ -52,11 +53,9 @@ def compare(folder: ShardFolder, corpus: Corpus, number: int) -> list[Finding]:
     ]
     found += checks.check_counts(where, corpus.masks_of(number))
     stray = Findings(where)
-    listed = {folder.path / entry.url for entry in folder.entries}
-    for path in sorted(set(folder.path.rglob("*.tar")) - listed):
-        stray.add(
-            "stray", str(path.relative_to(folder.path)), "a tar that index.json does not list; remove it"
-        )
+    listed = {entry.url for entry in folder.entries}
+    for name in sorted(set(list_tars(folder.path)) - listed):
+        stray.add("stray", name, "a tar that index.json does not list; remove it")
     found += stray
     index = index_dataset(folder)
     for entry in folder.entries:
@@ -137,12 +136,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = cli.stage_parser("audit", _DESCRIPTION)
     parser.add_argument(
         "--shards",
-        type=Path,
+        type=as_path,
         action="append",
         metavar="FOLDER",
         help="folder of the shard stage; repeats, and the report covers all of them",
     )
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="folder of the report")
+    parser.add_argument("--out", type=local, metavar="FOLDER", help="folder of the report")
     parser.add_argument("--reverify", action="store_true", help="read every shard again, changed or not")
     parser.add_argument(
         "--fix",
@@ -152,7 +151,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "--show",
-        type=Path,
+        type=local,
         metavar="FOLDER",
         help="print what the report in a folder says, and do nothing else",
     )
@@ -166,7 +165,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     params = read_params(arguments.params)
     folders = [read_folder(path) for path in dict.fromkeys(arguments.shards)]
     for folder in folders:
-        if arguments.out.resolve().is_relative_to(folder.path.resolve()):
+        if inside(arguments.out, folder.path):
             raise UsageError(
                 f"--out {arguments.out}: inside {folder.path}, which holds shards only; give another folder"
             )

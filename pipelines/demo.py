@@ -23,6 +23,7 @@ from pipelines.demo_clips import CRF, METHODS, make_clips, start_worker
 from pipelines.demo_plan import DemoParams, plan, splits, youtube_videos
 from pipelines.isolation import Isolated
 from schemas.errors import UsageError
+from schemas.paths import local
 from transforms.synthesis.people import Portrait
 
 # To be raised when the same parameters give another corpus.
@@ -195,7 +196,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where the corpus goes")
+    parser.add_argument("--out", type=local, required=True, metavar="FOLDER", help="where the corpus goes")
     parser.add_argument(
         "--identities",
         type=int,

@@ -22,7 +22,7 @@ from schemas.errors import UsageError
 from schemas.outcome import Outcome
 from schemas.params import RunParams
 from schemas.params_file import read_params
-from schemas.paths import absolute, as_path, is_url, local_path
+from schemas.paths import absolute, as_path, is_url, local
 from schemas.sidecar import Sidecar
 from schemas.takedown import read_takedowns, takedowns_path
 from transforms.indexing.declare import elect
@@ -157,8 +157,8 @@ def _contents(
         return Contents()
     if is_url(source.params.root):
         raise UsageError(
-            f"{source.params.root}: layout {source.params.layout} reads archives, and those must be on a local "
-            "disk, since each is read to its end for every clip; copy the dataset there"
+            f"{source.params.root}: layout {source.params.layout} reads archives, and those must be on a "
+            "local disk, since each is read to its end for every clip; copy the dataset there"
         )
     root, out = absolute(source.params.root), arguments.out.absolute()
     folder = out.with_name(f"{out.name}.archives")
@@ -207,13 +207,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "--takedowns",
-        type=local_path,
+        type=local,
         metavar="FILE",
         help="people and clips to leave out (default: takedowns.csv beside params.yaml)",
     )
     parser.add_argument(
         "--moves",
-        type=local_path,
+        type=local,
         metavar="FILE",
         help="groups to move to another side of the split, as `audit --fix` writes them (default: moves.csv "
         "beside params.yaml)",

@@ -17,6 +17,7 @@ from schemas.errors import UsageError
 from schemas.label import Label
 from schemas.params_file import read_params
 from schemas.params_training import LabelParams
+from schemas.paths import local
 
 # To be raised when the same input gives other labels.
 VERSION = 2
@@ -122,7 +123,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = program.make_parser("pipelines.labels", _DESCRIPTION, _EPILOG)
     parser.add_argument(
-        "--requests", type=Path, required=True, metavar="FOLDER", help="folder that training.request made"
+        "--requests",
+        type=local,
+        required=True,
+        metavar="FOLDER",
+        help="folder that training.request made",
     )
     parser.add_argument(
         "--from",
@@ -132,7 +137,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="SOURCE",
         help=f"where answers are: {_FORMS}",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder of the labels")
+    parser.add_argument("--out", type=local, required=True, metavar="FOLDER", help="folder of the labels")
     parser.add_argument(
         "--annotators",
         type=int,

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from schemas.errors import StoppedError
 from schemas import files, stores
+from schemas.errors import StoppedError
 from schemas.paths import is_url
 
 _NAME = ".run.json"
@@ -48,8 +48,8 @@ class Lease:
 def claim(folder: Path) -> Iterator[Lease]:
     """Claim a folder for a run while the block runs, whoever had it before.
 
-    A killed run leaves its claim, so that its job may still finish what it has begun. Inside of a claim of this
-    process to the same folder, it is that one.
+    A killed run leaves its claim, so that its job may still finish what it has begun. Inside of a claim of
+    this process to the same folder, it is that one.
     """
     if held := _HELD.get(str(folder)):
         yield held

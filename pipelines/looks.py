@@ -15,6 +15,7 @@ from pipelines.shard_folder import read_members
 from pipelines.verification import FOLDER, LOOKS, Unit
 from schemas.clip import SPLITS
 from schemas.leak import Leak
+from schemas.paths import as_path
 from transforms.audit.gallery import MOST, Image, draw_pair
 from transforms.leaks import Lookalike
 from transforms.lookalike_search import Crops, Pair, find_pairs
@@ -61,7 +62,7 @@ def find_lookalikes(units: Mapping[str, Unit], out: Path) -> Lookalikes:
         looks = pa.concat_tables(tables).combine_chunks()
         thumbs = np.memmap(file, np.uint8, "r", shape=(looks.num_rows, _THUMB))
         pairs, groups = _search(looks, thumbs)
-    folders = [Path(unit.folder) / unit.entry.url for unit in units.values()]
+    folders = [as_path(unit.folder) / unit.entry.url for unit in units.values()]
     return _describe(looks, pairs, groups, folders)
 
 
@@ -137,7 +138,7 @@ def _draw(pairs: Sequence[tuple[str, ...]], crops: Mapping[str, Crop]) -> list[b
     wanted: dict[Path, set[str]] = {}
     for key in (key for pair in pairs for key in pair):
         wanted.setdefault(crops[key].path, set()).add(key)
-    members = {path: read_members(path, keys) for path, keys in sorted(wanted.items())}
+    members = {path: read_members(path, keys) for path, keys in sorted(wanted.items(), key=str)}
     pictures = []
     for pair in pairs:
         data = [members[crops[key].path].get(key, {}).get(crops[key].member, b"") for key in pair]

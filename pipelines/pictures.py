@@ -82,7 +82,7 @@ def _pictures(corpus: Corpus, picks: Sequence[Pick], params: MaskParams, *, weak
     wanted: dict[Path, set[str]] = {}
     for row in rows.values():
         wanted.setdefault(row["path"], set()).add(row["key"])
-    members = {path: read_members(path, keys) for path, keys in sorted(wanted.items())}
+    members = {path: read_members(path, keys) for path, keys in sorted(wanted.items(), key=str)}
     pictures, size = [], 0
     for pick in picks:
         fake = rows[pick.row]

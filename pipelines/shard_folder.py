@@ -12,12 +12,13 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from schemas import SCHEMA_VERSION
+from schemas import SCHEMA_VERSION, stores
 from schemas.clip import Clip
 from schemas.convert import index_schema
 from schemas.errors import UsageError
-from schemas.files import read_rows
+from schemas.files import open_read, read_bytes, read_rows, readable
 from schemas.outcome import Outcome
+from schemas.paths import is_url
 from schemas.plan import PlannedClip
 from schemas.sample import Sample, SequenceSample
 from transforms.audit.checks import CATEGORIES, COLUMNS
@@ -65,7 +66,7 @@ def read_folder(path: Path) -> ShardFolder:
     Raises:
       UsageError: if it is not one, or one of another version.
     """
-    if not path.is_dir():
+    if not is_url(path) and not path.is_dir():
         raise UsageError(f"--shards {path}: no such folder; {_REMEDY}")
     index = _read_index(path / "index.json")
     unit = index.get("unit")
@@ -98,7 +99,7 @@ def read_folder(path: Path) -> ShardFolder:
 
 def _read_index(path: Path) -> dict[str, Any]:
     try:
-        index = json.loads(path.read_bytes())
+        index = json.loads(read_bytes(path))
     except FileNotFoundError:
         raise UsageError(
             f"{path}: no such file, so {path.parent} holds no finished shards; {_REMEDY}, "
@@ -133,7 +134,7 @@ def _entry(path: Path, unit: str, item: Any) -> ShardEntry:
 
 def _check_columns(path: Path, unit: str) -> None:
     try:
-        found = pq.read_schema(path)
+        found = pq.read_schema(readable(path))
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file; run the shard stage again") from None
     except (pa.ArrowInvalid, OSError) as error:
@@ -161,13 +162,15 @@ def differs(found: pa.Schema, unit: str) -> str:
 def read_index_table(folder: ShardFolder) -> pa.Table:
     """The columns of `index.parquet` that the audit looks at; names are dictionary-encoded."""
     return pq.read_table(
-        folder.path / "index.parquet", columns=list(COLUMNS), read_dictionary=[*CATEGORIES, "mask_kind"]
+        readable(folder.path / "index.parquet"),
+        columns=list(COLUMNS),
+        read_dictionary=[*CATEGORIES, "mask_kind"],
     )
 
 
 def read_keys(folder: ShardFolder) -> pa.ChunkedArray:
     """The keys of `index.parquet`, in its order."""
-    return pq.read_table(folder.path / "index.parquet", columns=["key"]).column("key")
+    return pq.read_table(readable(folder.path / "index.parquet"), columns=["key"]).column("key")
 
 
 def read_shard_rows(path: Path, unit: str) -> pa.Table:
@@ -177,7 +180,7 @@ def read_shard_rows(path: Path, unit: str) -> pa.Table:
       ValueError: if they cannot be read, or are not those of a sample's record.
     """
     try:
-        table = pq.read_table(path, partitioning=None)
+        table = pq.read_table(readable(path), partitioning=None)
     except FileNotFoundError:
         raise ValueError(f"{path.name}: no such file") from None
     except (pa.ArrowInvalid, OSError):
@@ -188,9 +191,20 @@ def read_shard_rows(path: Path, unit: str) -> pa.Table:
     return table
 
 
+def list_tars(folder: Path) -> list[str]:
+    """All tars below a folder, by their path in it."""
+    if is_url(folder):
+        return [name for name in stores.list_files(folder) if name.endswith(".tar")]
+    return [str(path.relative_to(folder)) for path in folder.rglob("*.tar")]
+
+
 def index_dataset(folder: ShardFolder) -> ds.Dataset:
     """`index.parquet`, to be read shard by shard."""
-    return ds.dataset(folder.path / "index.parquet", format="parquet")
+    path = folder.path / "index.parquet"
+    if is_url(path):
+        store, name = stores.split(path)
+        return ds.dataset(name, format="parquet", filesystem=store)
+    return ds.dataset(path, format="parquet")
 
 
 def image_member(folder: ShardFolder) -> str:
@@ -198,7 +212,8 @@ def image_member(folder: ShardFolder) -> str:
     for entry in folder.entries:
         with (
             contextlib.suppress(tarfile.TarError, OSError, EOFError),
-            tarfile.open(folder.path / entry.url) as tar,
+            open_read(folder.path / entry.url) as file,
+            tarfile.open(fileobj=file, mode="r:") as tar,
         ):
             for info in tar:
                 suffix = info.name.partition(".")[2]
@@ -210,12 +225,16 @@ def image_member(folder: ShardFolder) -> str:
 def read_members(path: Path, keys: Iterable[str]) -> dict[str, dict[str, bytes]]:
     """Members of some samples of a shard, by key and suffix; what cannot be read is left out."""
     wanted, found = set(keys), {}  # type: ignore[var-annotated]
-    with contextlib.suppress(tarfile.TarError, OSError, EOFError), tarfile.open(path, "r:") as tar:
+    with (
+        contextlib.suppress(tarfile.TarError, OSError, EOFError),
+        open_read(path) as file,
+        tarfile.open(fileobj=file, mode="r:") as tar,
+    ):
         for info in tar:
             key, _, suffix = info.name.partition(".")
             if key in wanted and info.size <= LARGEST_MEMBER:
-                file = tar.extractfile(info)
-                found.setdefault(key, {})[suffix] = b"" if file is None else file.read()
+                member = tar.extractfile(info)
+                found.setdefault(key, {})[suffix] = b"" if member is None else member.read()
             elif len(found) == len(wanted):
                 break
     return found

@@ -12,6 +12,7 @@ from pipelines.takedown_plan import Plan, name_clip, name_person, plan, read_ind
 from pipelines.takedown_report import below, describe, remaining
 from schemas import files, program
 from schemas.errors import UsageError
+from schemas.paths import local
 from schemas.takedown import Tombstone, check_date, read_takedowns, takedowns_path, write_takedowns
 
 _DESCRIPTION = """
@@ -90,25 +91,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--clip", action="append", default=[], metavar="[DATASET/]PATH", help="which clip; repeats")
     add("--because", default="", metavar="TEXT", help="a remark for takedowns.csv; name nobody in it")
     add("--date", default="", metavar="DAY", help="for takedowns.csv, such as 2024-12-31 (default: today)")
-    add("--takedowns", type=Path, metavar="FILE", help="default: takedowns.csv beside params.yaml")
+    add("--takedowns", type=local, metavar="FILE", help="default: takedowns.csv beside params.yaml")
     add(
         "--work",
-        type=Path,
+        type=local,
         default=Path("work"),
         metavar="FOLDER",
         help="where the others are (default: work)",
     )
     add(
         "--clips",
-        type=Path,
+        type=local,
         action="append",
         metavar="FILE",
         help="default: clips.parquet of WORK and WORK/*",
     )
-    add("--requests", type=Path, action="append", metavar="FOLDER", help="default: requests/* of the same")
+    add(
+        "--requests",
+        type=local,
+        action="append",
+        metavar="FOLDER",
+        help="default: requests/* of the same",
+    )
     add(
         "--labels",
-        type=Path,
+        type=local,
         action="append",
         metavar="PATH",
         help="of pipelines.labels, or painted masks, or Label Studio's JSON (default: labels/* of the same)",

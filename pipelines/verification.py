@@ -1,7 +1,7 @@
 """Verification of shards with Beam: each is read to its end once, and again when it has changed."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,10 +10,12 @@ from pipelines import publish, resume
 from pipelines.engine import Work, run
 from pipelines.lease import Lease
 from pipelines.shard_folder import ShardFolder, read_shard_rows
-from schemas import files
+from schemas import files, stores
 from schemas.digest import digest
+from schemas.errors import StoppedError, UsageError
 from schemas.finding import Finding
 from schemas.outcome import Outcome
+from schemas.paths import as_path, is_url
 from schemas.sidecar import Sidecar
 from transforms.audit.findings import Findings
 from transforms.audit.verify import ShardEntry, verify_shard
@@ -53,7 +55,7 @@ class VerifyBuilder:
     def build(self, key: str, units: Sequence[Unit], lease: Lease) -> Iterable[Outcome]:
         """Verify a shard."""
         unit = units[0]
-        findings, samples, looks = verify_one(Path(unit.folder), unit.entry)
+        findings, samples, looks = verify_one(as_path(unit.folder), unit.entry)
         found, made = list(findings), []
         path, seen = self._out / f"{key}{_FOUND}", self._out / f"{key}{LOOKS}"
         path.unlink(missing_ok=True)
@@ -84,7 +86,7 @@ def verify_one(folder: Path, entry: ShardEntry) -> tuple[Findings, int, pa.Table
     findings, samples, looks = Findings(entry.url), 0, SCHEMA.empty_table()
     try:
         rows = read_shard_rows(path.with_suffix(".parquet"), entry.unit)
-        with path.open("rb") as file:
+        with files.open_read(path) as file:
             seen = Looks(rows, entry.unit)
             findings, samples = verify_shard(file, entry, rows, seen.see)
             looks = seen.table()
@@ -92,6 +94,8 @@ def verify_one(folder: Path, entry: ShardEntry) -> tuple[Findings, int, pa.Table
         findings.add("rows", "", f"{error}; build the shard again")
     except OSError as error:
         findings.add("missing", "", f"{error.strerror or error}; restore it (dvc checkout) or build it again")
+    except (StoppedError, UsageError):
+        raise  # The store does not answer.
     except Exception as error:  # Whatever a damaged shard does to a reader, it is a finding.
         findings.add("unreadable", "", f"{type(error).__name__}: {error}; build the shard again")
     sidecar = publish.read_sidecar(folder, entry.url.removesuffix(".tar"))
@@ -105,22 +109,29 @@ def plan(folders: Sequence[ShardFolder]) -> dict[str, Unit]:
     """The shards to verify, by key; a digest changes with anything that is beside the shard."""
     units = {}
     for folder in folders:
+        look, full = _look(folder.path), str(folder.path.resolve())
+        where = digest(full)[:12]
         for entry in folder.entries:
             stem = entry.url.removesuffix(".tar")
-            stats = [_stat(folder.path / f"{stem}{suffix}") for suffix in _BESIDE]
-            where = digest(str(folder.path.resolve()))[:12]
-            units[f"{where}/{stem}"] = Unit(
-                str(folder.path.resolve()), folder.dataset, entry, digest(VERSION, entry, stats)
-            )
+            stats = [look(f"{stem}{suffix}") for suffix in _BESIDE]
+            units[f"{where}/{stem}"] = Unit(full, folder.dataset, entry, digest(VERSION, entry, stats))
     return units
 
 
-def _stat(path: Path) -> tuple[int, ...]:
-    try:
-        found = path.stat()
-    except OSError:
-        return ()
-    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+def _look(folder: Path) -> Callable[[str], Sequence[int | str]]:
+    """What tells of a file in a folder that it has changed; nothing of one that is not there."""
+    if is_url(folder):
+        listed = stores.list_files(folder)
+        return lambda name: astuple(listed[name]) if name in listed else ()
+
+    def stat(name: str) -> Sequence[int]:
+        try:
+            found = (folder / name).stat()
+        except OSError:
+            return ()
+        return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+
+    return stat
 
 
 def find_pending(units: dict[str, Unit], out: Path, retry_failed: bool, reverify: bool) -> list[str]:

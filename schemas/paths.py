@@ -47,7 +47,7 @@ def as_path(text: str) -> Path:
     return cast(Path, UPath(text.rstrip("/"), use_listings_cache=False))
 
 
-def local_path(text: str) -> Path:
+def local(text: str) -> Path:
     """The path that a text names, which must be local.
 
     Raises:

@@ -5,9 +5,9 @@ import importlib
 import os
 import signal
 import sys
-from pathlib import Path
 
 from schemas.errors import StoppedError, UsageError
+from schemas.paths import local
 
 WHOLE, STOPPED, USAGE, FAILURES = 0, 1, 2, 3
 
@@ -29,7 +29,7 @@ def make_parser(module: str, description: str, epilog: str) -> argparse.Argument
     )
     parser.add_argument(
         "--params",
-        type=Path,
+        type=local,
         metavar="FILE",
         help="parameters (default: ./params.yaml, else built-in defaults)",
     )

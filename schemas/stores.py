@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import io
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ PART = ".part"
 _WHOLE_PUTS = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory"}
 # Bytes of one request where a file is read from its begin to its end.
 _BLOCK = 16 << 20
+_BUFFER = 1 << 20
 # Files that are asked for at once; each waits in memory.
 _AT_ONCE = 256
 # Classes by which the packages of stores say that they know no credentials, or that these are refused.
@@ -46,7 +48,8 @@ class Entry:
     version: str
 
 
-def _split(path: Path) -> tuple[AbstractFileSystem, str]:
+def split(path: Path) -> tuple[AbstractFileSystem, str]:
+    """The file system that a URL's path is in, and its name there."""
     url = cast(UPath, path)
     return url.fs, url.path
 
@@ -96,7 +99,7 @@ def read_bytes(path: Path) -> bytes:
     Raises:
       FileNotFoundError: if it is not there.
     """
-    store, name = _split(path)
+    store, name = split(path)
     with told(path):
         return bytes(store.cat_file(name))
 
@@ -107,7 +110,7 @@ def read_entry(path: Path) -> Entry:
     Raises:
       FileNotFoundError: if it is not there.
     """
-    store, name = _split(path)
+    store, name = split(path)
     with told(path):
         info = store.info(name)
     if info["type"] != "file":
@@ -119,11 +122,11 @@ def read_all(paths: Sequence[Path]) -> Iterator[tuple[Path, bytes | None]]:
     """What files hold, some hundreds at once; None for one that is not there."""
     for start in range(0, len(paths), _AT_ONCE):
         part = paths[start : start + _AT_ONCE]
-        store = _split(part[0])[0]
+        store = split(part[0])[0]
         with told(part[0].parent):
-            found = store.cat([_split(path)[1] for path in part], on_error="return")
+            found = store.cat([split(path)[1] for path in part], on_error="return")
             for path in part:
-                data = found.get(_split(path)[1], FileNotFoundError())
+                data = found.get(split(path)[1], FileNotFoundError())
                 if isinstance(data, Exception) and not isinstance(data, FileNotFoundError):
                     raise data
                 yield path, None if isinstance(data, Exception) else bytes(data)
@@ -135,9 +138,37 @@ def open_stream(path: Path) -> BinaryIO:
     Raises:
       FileNotFoundError: if it is not there.
     """
-    store, name = _split(path)
+    store, name = split(path)
     with told(path):
-        return cast(BinaryIO, store.open(name, "rb", block_size=_BLOCK))
+        file = store.open(name, "rb", block_size=_BLOCK)
+    return io.BufferedReader(_Stream(file, path), _BUFFER)
+
+
+class _Stream(io.RawIOBase):
+    """A file of a store whose errors are told."""
+
+    def __init__(self, file: Any, path: Path):
+        self._file, self._path = file, path
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        with told(self._path):
+            return int(self._file.readinto(buffer))
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return int(self._file.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 def put(file: BinaryIO, path: Path, *, create: bool = False) -> None:
@@ -151,7 +182,7 @@ def put(file: BinaryIO, path: Path, *, create: bool = False) -> None:
     Raises:
       FileExistsError: if something is, with `create`.
     """
-    store, name = _split(path)
+    store, name = split(path)
     source = f"/proc/self/fd/{file.fileno()}"
     with told(path):
         if cast(UPath, path).protocol in _WHOLE_PUTS:
@@ -176,7 +207,7 @@ def fetch(path: Path, target: Path) -> None:
     Raises:
       FileNotFoundError: if it is not there.
     """
-    store, name = _split(path)
+    store, name = split(path)
     with told(path):
         store.get_file(name, str(target))
 
@@ -189,14 +220,12 @@ def fetch_all(paths: Sequence[Path], folder: Path) -> None:
     """
     if paths:
         with told(paths[0].parent):
-            _split(paths[0])[0].get(
-                [_split(path)[1] for path in paths], [str(folder / p.name) for p in paths]
-            )
+            split(paths[0])[0].get([split(path)[1] for path in paths], [str(folder / p.name) for p in paths])
 
 
 def list_files(folder: Path) -> dict[str, Entry]:
     """All files below a folder, by their path in it: one request a thousand files."""
-    store, name = _split(folder)
+    store, name = split(folder)
     prefix = f"{name.rstrip('/')}/"
     with told(folder):
         found: Mapping[str, dict[str, Any]] = store.find(name, detail=True)
@@ -220,6 +249,6 @@ def remove(paths: Iterable[Path]) -> None:
     """Remove files that are there: one request a thousand."""
     paths = list(paths)
     if paths:
-        store = _split(paths[0])[0]
+        store = split(paths[0])[0]
         with told(paths[0].parent):
-            store.rm([_split(path)[1] for path in paths])
+            store.rm([split(path)[1] for path in paths])

@@ -15,6 +15,7 @@ from schemas.errors import UsageError
 from schemas.params import Params
 from schemas.params_file import read_params
 from schemas.params_training import EvaluateParams
+from schemas.paths import local
 from schemas.run import Run
 from training import devices
 from training.command import add_device, add_shards
@@ -187,11 +188,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = program.make_parser("training.evaluate", _DESCRIPTION, _EPILOG)
     add_shards(parser)
-    parser.add_argument("--run", type=Path, required=True, metavar="RUN", help="folder of a finished run")
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder of the evaluation")
+    parser.add_argument("--run", type=local, required=True, metavar="RUN", help="folder of a finished run")
+    parser.add_argument("--out", type=local, required=True, metavar="FOLDER", help="folder of the evaluation")
     parser.add_argument(
         "--also",
-        type=Path,
+        type=local,
         nargs="+",
         action="extend",
         default=[],

@@ -16,6 +16,7 @@ from schemas.errors import UsageError
 from schemas.experiment import Figure, Setting, Variant
 from schemas.params import Params
 from schemas.params_file import read_params
+from schemas.paths import local
 from training import devices
 from training.command import add_device, add_shards
 from training.devices import Process
@@ -194,7 +195,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = program.make_parser("training.experiment", _DESCRIPTION, _EPILOG)
     add_shards(parser)
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="figures and tables")
+    parser.add_argument("--out", type=local, required=True, metavar="FOLDER", help="figures and tables")
     parser.add_argument("--on", choices=("val", "test"), default="val", help="who is judged (default: val)")
     parser.add_argument("--only", nargs="+", choices=SETTINGS, default=SETTINGS, help="settings to run")
     add_device(parser)

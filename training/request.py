@@ -15,6 +15,7 @@ from schemas import files, program
 from schemas.errors import UsageError
 from schemas.params_file import read_params
 from schemas.params_training import RequestParams
+from schemas.paths import local
 from schemas.request import LabelRequest, Strategy
 from training import command, devices
 from training.asking import writing
@@ -173,8 +174,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_device(parser)
     parser.set_defaults(where=None)
     add = parser.add_argument
-    add("--run", type=Path, required=True, metavar="FOLDER", help="run whose model chooses")
-    add("--out", type=Path, required=True, metavar="FOLDER", help="folder of the requests")
+    add("--run", type=local, required=True, metavar="FOLDER", help="run whose model chooses")
+    add("--out", type=local, required=True, metavar="FOLDER", help="folder of the requests")
     add("--strategy", choices=get_args(Strategy), help="see above (default: request.strategy)")
     add("--budget", type=float, metavar="SHARE", help="of the training images (default: request.budget)")
     add("--count", type=int, metavar="N", help="crops of this round (default: what the budget leaves)")

@@ -9,6 +9,7 @@ from typing import Any
 
 from schemas import program
 from schemas.errors import UsageError
+from schemas.paths import local
 from training.evaluation.words import masks_by
 
 _COLUMNS = {
@@ -90,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "side; `masks` is the share of the training images that had one, `masks by` who made them.",
         epilog="example: python -m training.rounds WORK/eval/r0 WORK/eval/r1. Exit codes: 0; 2 bad usage",
     )
-    parser.add_argument("folders", nargs="+", type=Path, metavar="EVAL", help="--out of training.evaluate")
+    parser.add_argument("folders", nargs="+", type=local, metavar="EVAL", help="--out of training.evaluate")
     print("\n".join(compare(parser.parse_args(argv).folders)))
     return program.WHOLE
 

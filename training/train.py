@@ -12,6 +12,7 @@ from schemas import SCHEMA_VERSION, files, program
 from schemas.convert import to_row
 from schemas.errors import UsageError
 from schemas.params_file import read_params
+from schemas.paths import local
 from schemas.run import Run
 from training.asking.plan import LIMIT
 from training.command import add_device, add_shards
@@ -234,7 +235,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_shards(parser)
     parser.add_argument(
         "--labels",
-        type=Path,
+        type=local,
         nargs="+",
         action="extend",
         default=[],
@@ -246,8 +247,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         action="store_true",
         help=f"allow that people were asked about more than {LIMIT:g} of the training images",
     )
-    parser.add_argument("--init", type=Path, metavar="RUN", help="folder of the run to start from")
-    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of this run")
+    parser.add_argument("--init", type=local, metavar="RUN", help="folder of the run to start from")
+    parser.add_argument("--out", type=local, required=True, metavar="RUN", help="folder of this run")
     add_device(parser)
     parser.add_argument(
         "--checkpoint-every",

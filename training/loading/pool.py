@@ -13,13 +13,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import webdataset as wds
 
 from schemas import SCHEMA_VERSION
 from schemas.convert import index_schema
 from schemas.digest import digest
 from schemas.errors import UsageError
 from schemas.sample import Sample
+from training.loading.urls import open_url
 
 _REMEDY = "name a folder that the shard stage made"
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
@@ -70,7 +70,7 @@ class Pool:
 
 
 def is_url(folder: str) -> bool:
-    """Whether webdataset opens it by its scheme (`https:`, `gs:`, `pipe:`, `file:`), not as a local path."""
+    """Whether it is opened by its scheme (`https:`, `s3:`, `pipe:`, `file:`), not as a local path."""
     return bool(_URL.match(folder))
 
 
@@ -78,7 +78,8 @@ def read_pool(shards: Sequence[str | Path], where: str = "", split: str | None =
     """Choose samples by the indexes of one or more folders of shards.
 
     Args:
-      shards: folders, or URL prefixes of such (`https://host/shards`, `pipe:cat /mnt/shards`).
+      shards: folders, or URL prefixes of such (`https://host/shards`, `s3://bucket/shards`,
+        `pipe:cat /mnt/shards`).
       where: pandas query over the index's columns; those of `mask_quality` are named with backticks:
         "method in ('real', 'Face2Face') and `mask_quality.score` > 0.5".
       split: "train", "val" or "test"; None for all.
@@ -163,7 +164,7 @@ def _read_file(folder: str, name: str) -> bytes:
         raise UsageError(f"--shards {folder}: no such folder; {_REMEDY}")
     path = _join(folder, name)
     try:
-        with wds.gopen(path) as stream:
+        with open_url(path) as stream:
             return bytes(stream.read())
     except (OSError, ValueError) as error:
         said = getattr(error, "strerror", None) or error

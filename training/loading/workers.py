@@ -16,19 +16,20 @@ from training.loading.batch import Batch
 _PR_SET_PDEATHSIG = 1
 
 Work = Callable[[int], Iterable[Batch]]
+Ended = UsageError | StoppedError
 
 
-class _Stream(IterableDataset[Batch | UsageError]):
-    """What one worker makes; a `UsageError` is its last item, so that its message arrives as it is."""
+class _Stream(IterableDataset[Batch | Ended]):
+    """What one worker makes; what ends it is its last item, so that its message arrives as it is."""
 
     def __init__(self, work: Work):
         self._work = work
 
-    def __iter__(self) -> Iterator[Batch | UsageError]:
+    def __iter__(self) -> Iterator[Batch | Ended]:
         worker = get_worker_info()
         try:
             yield from self._work(worker.id if worker is not None else 0)
-        except UsageError as error:
+        except (UsageError, StoppedError) as error:
             yield error
 
 
@@ -43,7 +44,7 @@ def deliver(work: Work, workers: int) -> Iterator[Batch]:
 
     Raises:
       UsageError: that a worker raised.
-      StoppedError: if a worker was killed.
+      StoppedError: that a worker raised, or if one was killed.
     """
     loader = DataLoader(
         _Stream(work),
@@ -57,7 +58,7 @@ def deliver(work: Work, workers: int) -> Iterator[Batch]:
     batches = _start(loader)
     try:
         while (item := next(batches, None)) is not None:
-            if isinstance(item, UsageError):
+            if isinstance(item, Ended):
                 raise item
             yield item
     except (RuntimeError, EOFError, OSError) as error:
@@ -72,7 +73,7 @@ def deliver(work: Work, workers: int) -> Iterator[Batch]:
         del batches  # Ends the processes now, though a traceback may keep this frame.
 
 
-def _start(loader: DataLoader[Batch | UsageError]) -> Iterator[Batch | UsageError]:
+def _start(loader: DataLoader[Batch | Ended]) -> Iterator[Batch | Ended]:
     """Start the processes; one that dies is noticed at its next batch, not by a signal in any line."""
     if threading.current_thread() is not threading.main_thread():
         return iter(loader)
