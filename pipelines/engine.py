@@ -152,7 +152,7 @@ def run(work: Sequence[Work], builder: Builder, beam_args: Sequence[str], label:
     with (
         claim(folder) as lease,
         _captured_stderr() if embedded else contextlib.nullcontext(sys.stderr) as log,
-        progress(keys, label, publish.watch(folder), log),
+        progress(keys, label, lambda left: publish.uncommitted(folder, left), log),
         _named_errors(),
     ):
         graph = label >> BuildAll(work, builder, lease)

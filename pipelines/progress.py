@@ -8,26 +8,37 @@ from typing import TextIO
 
 from tqdm import tqdm
 
+from schemas.errors import StoppedError, UsageError
+
+# Seconds between two looks, and the share of its time that looking may take where that is slow.
+_PAUSE, _SHARE = 0.5, 0.05
+
 
 @contextlib.contextmanager
-def progress(keys: Sequence[str], label: str, done: Callable[[str], bool], log: TextIO) -> Iterator[None]:
+def progress(
+    keys: Sequence[str], label: str, still_left: Callable[[Sequence[str]], list[str]], log: TextIO
+) -> Iterator[None]:
     """Show how many of the results are there while the block runs.
 
     Args:
       keys: of the results.
       label: what is said before the numbers.
-      done: whether the result of a key is committed.
+      still_left: which of some keys have results that are not committed yet.
       log: where it is said.
     """
     finished = threading.Event()
     terminal = log.isatty()
 
     def watch() -> None:
-        waiting, start, said = list(keys), time.monotonic(), 0.0
+        waiting, start, said, pause = list(keys), time.monotonic(), 0.0, _PAUSE
         with tqdm(total=len(keys), desc=label, unit=" result", file=log, disable=not terminal) as bar:
             while True:
-                last = finished.wait(0.5)
-                still = [key for key in waiting if not done(key)]
+                last = finished.wait(pause)
+                began = time.monotonic()
+                still = waiting
+                with contextlib.suppress(StoppedError, UsageError):  # The run meets them, too, and tells.
+                    still = still_left(waiting)
+                pause = max(_PAUSE, (time.monotonic() - began) / _SHARE)
                 bar.update(len(waiting) - len(still))
                 waiting = still
                 elapsed = time.monotonic() - start

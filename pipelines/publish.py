@@ -3,8 +3,7 @@
 import contextlib
 import hashlib
 import json
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from schemas import stores
@@ -12,9 +11,6 @@ from schemas.convert import from_row, to_row
 from schemas.files import Check, file_sha256, read_bytes, write_json
 from schemas.paths import is_url
 from schemas.sidecar import CommittedFile, Sidecar
-
-# How much of its time a run that is watched may spend on listing a store.
-_WATCHING = 0.05
 
 
 def describe(path: Path) -> CommittedFile:
@@ -83,26 +79,12 @@ def _if_whole(sidecar: Sidecar, sizes: Mapping[str, int]) -> Sidecar | None:
     return sidecar if all(sizes.get(file.name) == file.bytes for file in sidecar.files) else None
 
 
-def watch(folder: Path) -> Callable[[str], bool]:
-    """What tells whether the result of a key is committed, for progress.
-
-    A store is listed again when that was long ago for what it took, so that watching costs little.
-    """
+def uncommitted(folder: Path, keys: Iterable[str]) -> list[str]:
+    """Those of some results that are not committed yet: no sidecar. One listing behind a URL."""
     if not is_url(folder):
-        return lambda key: sidecar_path(folder, key).exists()
-    names: set[str] = set()
-    due = 0.0
-
-    def is_there(key: str) -> bool:
-        nonlocal due
-        began = time.monotonic()
-        if began >= due:
-            names.clear()
-            names.update(stores.list_files(folder))
-            due = time.monotonic() + (time.monotonic() - began) / _WATCHING
-        return f"{key}.json" in names
-
-    return is_there
+        return [key for key in keys if not sidecar_path(folder, key).exists()]
+    names = stores.list_files(folder)
+    return [key for key in keys if f"{key}.json" not in names]
 
 
 def withdraw(folder: Path, keys: Iterable[str]) -> None:
