@@ -13,7 +13,6 @@ from pathlib import Path
 from pipelines.doctor_checks import Report, examine
 from pipelines.doctor_folders import visit
 from pipelines.doctor_packages import INSTALL, find_wanted
-from schemas.paths import local
 
 _DESCRIPTION = """
 Tell whether a worker has all that the stages need: packages in the driver's versions, our own code, a decoder
@@ -39,10 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "--out",
-        type=local,
-        metavar="FOLDER",
-        help="folder that results will go to; workers must share it",
+        "--out", type=Path, metavar="FOLDER", help="folder that results will go to; workers must share it"
     )
     parser.add_argument(
         "--workers", type=int, default=1, metavar="N", help="how many workers there should be (default: 1)"
