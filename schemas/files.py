@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from schemas.convert import arrow_schema, from_row, to_row
+from schemas.convert import arrow_schema, from_table, to_row
 from schemas.errors import StoppedError, UsageError
 
 PART = ".part"
@@ -132,7 +132,7 @@ def read_rows(path: Path, cls: type[Any]) -> list[Any]:
         raise UsageError(
             f"{path}: its columns are not those of {cls.__name__} (differs in {missing}); make it again"
         )
-    return [from_row(cls, row) for row in table.to_pylist()]
+    return list(from_table(cls, table))
 
 
 def read_metadata(path: Path) -> dict[str, str]:
