@@ -59,7 +59,8 @@ def largest(groups: Sequence[str], per_shard: int, seed: int, assign: Assign = a
 def _line(size: int, per_shard: int, seeds: int, assign: Assign) -> str:
     names = [f"youtube/{number:07d}" for number in range(size + STEPS)]
     ratios = [largest(names[:size], per_shard, seed, assign) for seed in range(seeds)]
-    same, grown = [], []
+    same: list[int] = []
+    grown: list[int] = []
     for seed in range(seeds):
         for have in range(size, size + STEPS):
             count = count_rewritten(names[:have], names[have], per_shard, seed, assign)

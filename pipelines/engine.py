@@ -1,6 +1,6 @@
 """Running builders over units of work with Beam: the one graph that every stage shares.
 
-`Create(units) | key | GroupByKey | Build`: descriptors are shuffled, never pixels; a builder commits its
+`CreateUnits | GroupByKey | Build`: descriptors are shuffled, never pixels; a builder commits its
 result with a sidecar, so that a unit that is run again (a retry, a duplicate, a rerun) changes nothing.
 """
 
@@ -22,6 +22,7 @@ from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions,
 from pipelines import publish, watchdog
 from pipelines.lease import Lease, claim
 from pipelines.progress import progress
+from pipelines.units import MOST, CreateUnits, Item, Units, handed_out
 from schemas.errors import StoppedError, UsageError
 from schemas.outcome import Outcome
 
@@ -86,24 +87,28 @@ class _BuildKey(beam.DoFn):
         self._builder.teardown()
 
 
+def longest_first(work: Sequence[Work]) -> Iterator[Item]:
+    """What is shuffled: keys with most cost come first, so that no long one is left to the end."""
+    cost: dict[str, float] = {}
+    for item in work:
+        cost[item.key] = cost.get(item.key, 0.0) + item.cost
+    for item in sorted(work, key=lambda item: (-cost[item.key], item.key)):
+        yield item.key, (item.digest, item.unit)
+
+
 @dataclass
 class BuildAll(beam.PTransform):
-    """Build the results of all keys, those with most cost first; gives the outcomes."""
+    """Build the results of all keys; gives the outcomes."""
 
-    work: Sequence[Work]
+    units: Units
     builder: Builder
     lease: Lease
 
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
         """Apply to the pipeline itself."""
-        cost: dict[str, float] = {}
-        for item in self.work:
-            cost[item.key] = cost.get(item.key, 0.0) + item.cost
-        ordered = sorted(self.work, key=lambda item: (-cost[item.key], item.key))
         return (
             pipeline
-            | "CreateUnits"
-            >> beam.Create([(item.key, (item.digest, item.unit)) for item in ordered], reshuffle=False)
+            | "CreateUnits" >> CreateUnits(self.units, self.lease)
             | "GroupByKey" >> beam.GroupByKey()
             | "Build" >> beam.ParDo(_BuildKey(self.builder, self.lease))
         )
@@ -154,8 +159,9 @@ def run(work: Sequence[Work], builder: Builder, beam_args: Sequence[str], label:
         _captured_stderr() if embedded else contextlib.nullcontext(sys.stderr) as log,
         progress(keys, label, lambda left: publish.uncommitted(folder, left), log),
         _named_errors(),
+        handed_out(longest_first(work), lease, MOST) as units,
     ):
-        graph = label >> BuildAll(work, builder, lease)
+        graph = label >> BuildAll(units, builder, lease)
         if embedded and options.view_as(DirectOptions).direct_running_mode == "multi_processing":
             options.view_as(DirectOptions).direct_running_mode = "in_memory"
             watchdog.run(graph, options)

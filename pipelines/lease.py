@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from schemas import files, stores
+from schemas import files
 from schemas.errors import StoppedError
-from schemas.paths import is_url
 
 _NAME = ".run.json"
 # Claims of this process, by folder.
@@ -62,10 +61,7 @@ def claim(folder: Path) -> Iterator[Lease]:
     finally:
         del _HELD[str(folder)]
         if _holder(folder) == lease.run:
-            if is_url(folder):
-                stores.remove([folder / _NAME])
-            else:
-                (folder / _NAME).unlink(missing_ok=True)
+            files.remove(folder / _NAME)
 
 
 @contextlib.contextmanager

@@ -4,10 +4,11 @@ import dataclasses
 import functools
 import types
 import typing
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import TypeAdapter
 
 T = TypeVar("T")
@@ -66,6 +67,51 @@ def from_row(cls: type[T], row: Mapping[str, Any]) -> T:
     """
     record: T = _adapter(typing.cast(Hashable, cls)).validate_python(dict(row))
     return record
+
+
+# Rows of a table that are Python's values at once.
+_ROWS = 50_000
+
+
+def from_table(cls: type[T], table: pa.Table) -> Iterator[T]:
+    """The dataclasses of a table that has the schema of the class, as `from_row` gives them.
+
+    Of classes whose fields are plain values or tuples of them, which is what there are millions of, values
+    are taken column by column, and rows with equal ones share them: 1 KB and a few microseconds a clip.
+
+    Raises:
+      pydantic.ValidationError: (a ValueError) if a value is none of its `Literal`.
+    """
+    plain = all(not pa.types.is_nested(_inner(field.type)) and not field.nullable for field in table.schema)
+    batches = table.to_batches(_ROWS)
+    if not plain or not _are_allowed(cls, table):
+        for batch in batches:
+            yield from (from_row(cls, row) for row in batch.to_pylist())
+        return
+    for batch in batches:
+        yield from map(cls, *map(_values, batch.columns))
+
+
+def _inner(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_list(kind) else kind
+
+
+def _are_allowed(cls: type, table: pa.Table) -> bool:
+    """Whether every column of a `Literal` holds nothing else."""
+    return all(
+        set(pc.unique(table.column(name)).to_pylist()) <= set(typing.get_args(hint))
+        for name, hint in typing.get_type_hints(cls).items()
+        if typing.get_origin(hint) is typing.Literal
+    )
+
+
+def _values(column: pa.Array) -> Iterable[Any]:
+    if pa.types.is_list(column.type):
+        known: dict[tuple, tuple] = {}
+        return [known.setdefault(value, value) for value in map(tuple, column.to_pylist())]
+    encoded = column.dictionary_encode()
+    values = encoded.dictionary.to_pylist()
+    return [values[place] for place in encoded.indices.to_pylist()]
 
 
 def to_row(record: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from schemas import stores
-from schemas.convert import arrow_schema, from_row, to_row
+from schemas.convert import arrow_schema, from_table, to_row
 from schemas.errors import StoppedError, UsageError
 from schemas.paths import is_url
 from schemas.stores import PART as PART
@@ -144,7 +144,7 @@ def read_rows(path: Path, cls: type[Any]) -> list[Any]:
         raise UsageError(
             f"{path}: its columns are not those of {cls.__name__} (differs in {missing}); make it again"
         )
-    return [from_row(cls, row) for row in table.to_pylist()]
+    return list(from_table(cls, table))
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -260,6 +260,15 @@ def remove_parts(folder: Path) -> None:
 def _is_part(path: str) -> bool:
     name = path.rpartition("/")[2]
     return name.startswith(".") and name.endswith(PART)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if it is there."""
+    if is_url(path):
+        with contextlib.suppress(FileNotFoundError):
+            stores.remove([path])
+    else:
+        path.unlink(missing_ok=True)
 
 
 def remove_folder(folder: Path) -> None:
