@@ -6,7 +6,7 @@ import pytest
 
 from pipelines import publish
 from pipelines.engine import Work, run
-from pipelines.lease import claim
+from pipelines.lease import Lease, claim
 from schemas import files
 from schemas.errors import StoppedError
 from schemas.outcome import Outcome
@@ -86,11 +86,10 @@ def test_a_lease_ends_with_its_run_but_not_with_a_kill(folder):
     with pytest.raises(StoppedError, match="has ended"):
         lease.check()
     assert not list(folder.iterdir())
-    killed = claim(folder)
-    lease = killed.__enter__()
+    files.write_json(folder / ".run.json", {"run": "killed"})
+    lease = Lease(folder, "killed")
     lease.check()
     with claim(folder) as newer:
         newer.check()
         with pytest.raises(StoppedError, match="another run"):
             lease.check()
-    killed.__exit__(None, None, None)

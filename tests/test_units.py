@@ -8,6 +8,7 @@ import pytest
 from pipelines import engine, units
 from pipelines.engine import BuildAll, Work, longest_first, run
 from pipelines.lease import claim
+from schemas import files
 from schemas.errors import StoppedError
 from tests import portable
 from tests.test_lease import ONE, TWO, Writer
@@ -83,7 +84,8 @@ def test_a_run_that_another_one_superseded_reads_no_units(writer, folder):
     with claim(folder) as lease, units.handed_out(longest_first(MANY), lease, units.MOST) as handed:
         pipeline = beam.Pipeline(runner="FnApiRunner")
         pipeline | BuildAll(handed, writer, lease)
-        with claim(folder), pytest.raises(StoppedError, match="another run"):
+        files.write_json(folder / ".run.json", {"run": "a newer one"})
+        with pytest.raises(StoppedError, match="another run"):
             pipeline.run()
     assert not writer.log.exists()
 
