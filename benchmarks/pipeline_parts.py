@@ -21,7 +21,7 @@ import decord
 import numpy as np
 
 from pipelines.clips import Index, clip_path, read_index, reference_clip
-from pipelines.shard_builder import add_member
+from pipelines.shard_tar import add_member
 from pipelines.spool import CropStore, Selection
 from pipelines.track import key_of
 from schemas.clip import Clip

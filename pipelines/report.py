@@ -1,7 +1,6 @@
 """Rendering of the audit: `metrics.json`, `plots/` and one self-contained `report.html`."""
 
 import json
-import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pipelines.shard_folder import ShardFolder, image_member
 from schemas import files
 from schemas.errors import UsageError
 from schemas.leak import Leak
+from schemas.names import brace_form
 from schemas.params import Params
 from transforms.audit import plots, summary, tables
 from transforms.audit.checks import TITLES, Check, percent
@@ -28,7 +28,6 @@ from transforms.audit.summary import Summary
 _TEMPLATES = Path(__file__).parent / "templates"
 _FINDINGS_SHOWN = 20
 _SHARDS_SHOWN = 50
-_NUMBER = re.compile(r"\d+(?=\.tar$)")
 
 
 @dataclass(frozen=True)
@@ -266,13 +265,9 @@ def _shards(corpus: Corpus) -> dict[str, Any]:
 
 def _reading(folder: ShardFolder) -> tuple[str, str]:
     """A brace pattern of the first split's shards, and the name of a sample's (first) image."""
-    urls = sorted((entry.url for entry in folder.entries), key=lambda url: (_split_of(url), url))
-    first = urls[0] if urls else "train/example-000000.tar"
-    same = [url for url in urls if _split_of(url) == _split_of(first)]
-    numbers = [match[0] for url in same if (match := _NUMBER.search(url))]
-    if len(numbers) > 1 and len(numbers) == int(numbers[-1]) - int(numbers[0]) + 1:
-        first = _NUMBER.sub(f"{{{numbers[0]}..{numbers[-1]}}}", first)
-    return first, image_member(folder)
+    urls = [entry.url for entry in folder.entries] or ["train/example-000000.tar"]
+    first = min(map(_split_of, urls))
+    return brace_form(url for url in urls if _split_of(url) == first), image_member(folder)
 
 
 def _split_of(url: str) -> int:

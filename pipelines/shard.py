@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -20,7 +21,7 @@ from schemas.clip import Split
 from schemas.convert import index_schema
 from schemas.digest import digest
 from schemas.errors import UsageError
-from schemas.names import encode_name
+from schemas.names import brace_form, encode_name
 from schemas.outcome import Outcome
 from schemas.params import Params
 from schemas.params_file import read_params
@@ -31,9 +32,9 @@ from schemas.sidecar import Sidecar
 from transforms.assignment import assign_shards, count_shards
 
 # Raise it when samples change for the same inputs: every shard is then built again.
-VERSION = 3
+VERSION = 4
 
-_SUFFIXES = (".tar", ".parquet")
+_SUFFIXES = (".tar", ".idx", ".parquet")
 _TRACK_OUTCOMES = "outcomes.parquet"
 
 
@@ -158,10 +159,28 @@ def write_index(
             "unit": params.shard.unit,
             "terms": index.terms,
             "shardlist": shards,
+            "splits": _splits(sidecars),
         },
         check,
     )
     return sum(sidecar.files[0].bytes for sidecar in sidecars.values())
+
+
+def _splits(sidecars: dict[str, Sidecar]) -> dict[str, dict[str, Any]]:
+    """The shards of each split in brace form, and DALI's indexes of those that hold anything."""
+    splits: dict[str, dict[str, Sidecar]] = {}
+    for key, sidecar in sidecars.items():
+        splits.setdefault(key.split("/")[0], {})[key] = sidecar
+    return {
+        split: {
+            "shards": brace_form(f"{key}.tar" for key in members),
+            "filled": brace_form(f"{key}.tar" for key, sidecar in members.items() if sidecar.samples),
+            "dali": brace_form(f"{key}.idx" for key, sidecar in members.items() if sidecar.samples),
+            "nshards": len(members),
+            "nsamples": sum(sidecar.samples for sidecar in members.values()),
+        }
+        for split, members in splits.items()
+    }
 
 
 def run_stage(

@@ -1,12 +1,9 @@
 """Building one shard: samples of its groups, spooled, then written as a tar in the order of the plan."""
 
-import hashlib
-import io
 import json
-import tarfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from pipelines import publish
 from pipelines.clip_files import ClipFiles
@@ -14,6 +11,7 @@ from pipelines.clips import reference_clip
 from pipelines.isolation import Isolated
 from pipelines.lease import Lease
 from pipelines.sampler import Encoded, GroupSampler, SampleParams, outcomes_without_track
+from pipelines.shard_tar import ShardTar
 from pipelines.spool import ByteSpool, spool_folder
 from schemas import files
 from schemas.clip import Clip, Split
@@ -22,7 +20,7 @@ from schemas.outcome import Outcome
 from schemas.params import RunParams
 from schemas.record import record
 from schemas.sample import Sample, SequenceSample
-from schemas.sidecar import CommittedFile, Sidecar
+from schemas.sidecar import Sidecar
 from schemas.track import TrackFrame, read_placed
 from transforms.clip_geometry import ClipGeometries
 
@@ -60,37 +58,6 @@ def empty_group(dataset: str, key: str, shard_digest: str) -> PlannedGroup:
     return PlannedGroup(dataset, "", split, (), nothing, "", "", shard_digest)
 
 
-class HashingFile:
-    """A binary file that hashes and counts what is written to it, in order."""
-
-    def __init__(self, file: BinaryIO):
-        self._file = file
-        self._hash = hashlib.sha256()
-        self._bytes = 0
-
-    def write(self, data: bytes) -> int:
-        """Write, hash and count."""
-        self._hash.update(data)
-        self._bytes += len(data)
-        return self._file.write(data)
-
-    def tell(self) -> int:
-        """Bytes written."""
-        return self._bytes
-
-    def describe(self, name: str) -> CommittedFile:
-        """The sidecar's entry for what was written."""
-        return CommittedFile(name, self._bytes, self._hash.hexdigest())
-
-
-def add_member(tar: tarfile.TarFile, name: str, data: bytes) -> None:
-    """Add a member whose header holds nothing but its name and size: no clock, no user."""
-    header = tarfile.TarInfo(name)
-    header.size = len(data)
-    header.mode = 0o644
-    tar.addfile(header, io.BytesIO(data))
-
-
 class ShardBuilder:
     """Builds one shard at a time.
 
@@ -119,7 +86,7 @@ class ShardBuilder:
         self._files.close()
 
     def build(self, key: str, units: Sequence[PlannedGroup], lease: Lease) -> Iterable[Outcome]:
-        """Build a shard, and commit it: tar, then its index rows, then its sidecar."""
+        """Build a shard, and commit it: tar, then DALI's index and its rows, then its sidecar."""
         groups = sorted(units, key=lambda unit: unit.group)
         tar = self._out / f"{key}.tar"
         spool = ByteSpool(spool_folder(tar.parent))
@@ -131,21 +98,25 @@ class ShardBuilder:
                     (encoded if isinstance(item, Encoded) else outcomes).append(item)  # type: ignore[arg-type]
             encoded.sort(key=lambda sample: sample.order)
             with files.atomic_write(tar, lease.check) as file:
-                hashing = HashingFile(file)
-                # Not TarFile's `with`: it would close a truncated tar as if it were whole.
-                writer = tarfile.open(fileobj=hashing, mode="w", format=tarfile.PAX_FORMAT)  # type: ignore[call-overload]  # noqa: SIM115
+                writer = ShardTar(file)
                 for sample in encoded:
-                    for extension, place in sample.members:
-                        add_member(writer, f"{sample.key}.{extension}", spool.read(place))
+                    writer.add(sample.key, ((name, spool.read(place)) for name, place in sample.members))
                 writer.close()
+            vouched = [writer.describe(tar.name)]
+            if encoded:
+                # DALI takes no index of an empty shard.
+                offsets = self._out / f"{key}.idx"
+                with files.atomic_write(offsets, lease.check) as file:
+                    file.write(writer.index())
+                vouched.append(publish.describe(offsets))
             rows = self._out / f"{key}.parquet"
             unit = SequenceSample if self._params.shard.unit == "sequence" else Sample
             table = self._rows(f"{key}.tar", encoded, spool)
             files.write_tables(rows, index_schema(unit), table, check=lease.check)
         finally:
             spool.close()
-        vouched = (hashing.describe(tar.name), publish.describe(rows))
-        sidecar = Sidecar(groups[0].shard_digest, tuple(outcomes), vouched, len(encoded))
+        vouched.append(publish.describe(rows))
+        sidecar = Sidecar(groups[0].shard_digest, tuple(outcomes), tuple(vouched), len(encoded))
         publish.commit(self._out, key, sidecar, lease.check)
         return outcomes
 

@@ -22,11 +22,11 @@ from transforms.audit.verify import ShardEntry, verify_shard
 from transforms.lookalikes import SCHEMA, Looks
 
 # Raise it when verification looks at more: every shard is then read again.
-VERSION = 2
+VERSION = 3
 
 # In the report's folder: what was found in each shard.
 FOLDER = ".verified"
-_BESIDE = (".tar", ".parquet", ".json")
+_BESIDE = (".tar", ".idx", ".parquet", ".json")
 _FOUND, LOOKS = ".parquet", ".looks"
 
 
@@ -102,6 +102,9 @@ def verify_one(folder: Path, entry: ShardEntry) -> tuple[Findings, int, pa.Table
     vouched = {file.name: file.sha256 for file in sidecar.files} if sidecar else {}
     if not list(findings) and vouched.get(path.name) != entry.sha256:
         findings.add("sidecar", "", "the sidecar does not vouch for this tar; run the shard stage again")
+    index = path.with_suffix(".idx").name
+    if index in vouched and files.file_sha256(path.with_name(index)) != vouched[index]:
+        findings.add("index", "", f"{index}: its bytes changed; run the shard stage again without it")
     return findings, samples, looks
 
 

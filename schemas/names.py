@@ -1,11 +1,13 @@
 """How things are named in shards."""
 
 import re
+from collections.abc import Iterable
 
 # Best first, where one clip is there in several containers.
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 
+_NUMBER = re.compile(r"\d+(?=\.[a-z]+$)")
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_/-]")
 
 
@@ -51,3 +53,24 @@ def sample_key(dataset: str, clip: str, track: int, frame: int) -> str:
     'ffpp/original_sequences/youtube/c23/videos/000/00/000012'
     """
     return f"{encode_name(dataset)}/{clip_stem(clip)}/{track:02d}/{frame:06d}"
+
+
+def brace_form(names: Iterable[str]) -> str:
+    """Numbered files in the form that WebDataset and shells expand; several runs are parted by `::`.
+
+    >>> brace_form(["a-000.tar", "a-001.tar", "a-003.tar"])
+    'a-{000..001}.tar::a-{003..003}.tar'
+    """
+    runs: list[list[str]] = []
+    for name in sorted(names):
+        before = runs[-1][-1] if runs else ""
+        if before and _NUMBER.sub(lambda match: f"{int(match[0]) + 1:0{len(match[0])}d}", before) == name:
+            runs[-1].append(name)
+        else:
+            runs.append([name])
+    return "::".join(_run(run[0], run[-1]) for run in runs)
+
+
+def _run(first: str, last: str) -> str:
+    end = _NUMBER.search(last)
+    return _NUMBER.sub(lambda match: f"{{{match[0]}..{end[0]}}}", first) if end else first

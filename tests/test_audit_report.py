@@ -267,7 +267,8 @@ def test_shard_patterns_have_no_gaps(shards):
     entries = [replace(folder.entries[0], url=f"train/d-train-{n:06d}.tar") for n in range(12)]
     assert report._reading(replace(folder, entries=entries))[0] == "train/d-train-{000000..000011}.tar"
     del entries[3]
-    assert report._reading(replace(folder, entries=entries)) == ("train/d-train-000000.tar", "jpg")
+    pattern = "train/d-train-{000000..000002}.tar::train/d-train-{000004..000011}.tar"
+    assert report._reading(replace(folder, entries=entries)) == (pattern, "jpg")
 
 
 def test_plots_are_the_same_bytes_and_take_any_name():
