@@ -1,5 +1,7 @@
 """The audit stage: are the shards whole, do they tell one story, and what is in them?"""
 
+import argparse
+import functools
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -155,7 +157,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="FOLDER",
         help="print what the report in a folder says, and do nothing else",
     )
-    arguments, beam_args = cli.parse(parser, argv)
+    return cli.run(parser, argv, "audit", functools.partial(_audit, parser))
+
+
+def _audit(parser: argparse.ArgumentParser, arguments: argparse.Namespace, beam_args: list[str]) -> int:
     if arguments.show is not None:
         lines, passed = describe_report(arguments.show)
         print("\n".join(lines))

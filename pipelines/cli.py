@@ -5,12 +5,17 @@ import os
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from pipelines import logs, status_file
+from schemas.digest import digest
+from schemas.errors import UsageError
 from schemas.outcome import Outcome
+from schemas.params_file import read_params
+from schemas.paths import absolute, as_path
 from schemas.program import FAILURES, WHOLE, make_parser
 
 _EPILOG = """
@@ -18,8 +23,9 @@ Beam's flags pass through, from the command line or from $BEAM_ARGS, for example
   --direct_num_workers=4                       four processes on this machine (default: one a core)
   --runner=FlinkRunner --flink_master=HOST:8081  a Flink cluster
 Exit codes: 0 whole; 1 stopped (a full disk, a worker that was killed); 2 bad usage; 3 finished, but more than
-run.max_failed_fraction of the units failed.
+run.max_failed_fraction of the units failed; 130 interrupted.
 A rerun continues where the last one stopped, and does nothing where nothing has changed.
+python -m pipelines.doctor tells whether this machine, or a cluster's workers, have all that is needed.
 """
 
 
@@ -32,7 +38,62 @@ def stage_parser(stage: str, description: str) -> argparse.ArgumentParser:
         action="store_true",
         help="also try again what failed; otherwise only what is missing or made of something else",
     )
+    parser.add_argument(
+        "--status",
+        metavar="FILE",
+        help="JSON file that tells how far the run is, for python -m pipelines.status (default: "
+        'OUT.status.json; "" for none)',
+    )
+    parser.add_argument(
+        "--log-format",
+        choices=("text", "json"),
+        help="of log lines, on stderr and on workers (default: $LAE_LOG_FORMAT, else text)",
+    )
+    parser.add_argument(
+        "--log-level",
+        choices=logs.LEVELS,
+        help="least level that is logged; warning has a line for each clip that is not ok, info one for each "
+        "result (default: $LAE_LOG_LEVEL, else error for text and info for json)",
+    )
     return parser
+
+
+def run(
+    parser: argparse.ArgumentParser,
+    argv: Sequence[str] | None,
+    stage: str,
+    work: Callable[[argparse.Namespace, list[str]], int],
+) -> int:
+    """Run a stage's command: with its flags, its log, and its status file.
+
+    Args:
+      parser: of `stage_parser`; a stage whose results have no `--out` keeps no status.
+      argv: arguments; None takes the process's own.
+      stage: name.
+      work: what the stage does with its flags and Beam's; gives the exit code.
+
+    Raises:
+      UsageError: if the environment asks for a log that there is not.
+    """
+    arguments, beam_args = parse(parser, argv)
+    try:
+        logs.configure(logs.settings(arguments.log_format, arguments.log_level))
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    path = _status_path(arguments)
+    if path is None or arguments.dry_run:
+        return work(arguments, beam_args)
+    file = status_file.StatusFile(path, stage, digest(read_params(arguments.params)))
+    with status_file.kept(file) as told:
+        code = work(arguments, beam_args)
+        told(code)
+    return code
+
+
+def _status_path(arguments: argparse.Namespace) -> Path | None:
+    if arguments.status is not None:
+        return as_path(arguments.status) if arguments.status else None
+    return None if arguments.out is None else as_path(f"{absolute(str(arguments.out))}.status.json")
 
 
 def parse(
@@ -63,6 +124,9 @@ def check_beam_args(parser: argparse.ArgumentParser, rest: Sequence[str]) -> lis
 def finish(outcomes: Iterable[Outcome], made: str, look: Path, max_failed_fraction: float) -> int:
     """Print what was made, what became of the units, and where to look; returns the exit code."""
     outcomes = list(outcomes)
+    file = status_file.current()
+    if file is not None:
+        file.conclude(outcomes)
     counts = Counter(outcome.status for outcome in outcomes)
     print(f"{made}: {counts['ok']} ok, {counts['skipped']} skipped, {counts['failed']} failed")
     reasons = Counter((o.status, o.reason) for o in outcomes if o.status != "ok")

@@ -16,11 +16,11 @@ from typing import Any, Protocol, TextIO
 
 import apache_beam as beam
 import cv2
-from apache_beam.metrics import Metrics
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 
-from pipelines import publish, watchdog
+from pipelines import logs, metrics, publish, status_file, watchdog
 from pipelines.lease import Lease, claim
+from pipelines.observing import Observed
 from pipelines.progress import progress
 from pipelines.units import MOST, CreateUnits, Item, Units, handed_out
 from schemas.errors import StoppedError, UsageError
@@ -80,7 +80,7 @@ class _BuildKey(beam.DoFn):
         else:
             outcomes = self._builder.build(key, [unit for _, unit in members], self._lease)
         for outcome in outcomes:
-            Metrics.counter(outcome.stage, outcome.status).inc()
+            metrics.count(outcome)
             yield outcome
 
     def teardown(self) -> None:
@@ -151,24 +151,33 @@ def run(work: Sequence[Work], builder: Builder, beam_args: Sequence[str], label:
     """
     if not work:
         return
-    keys = sorted({item.key for item in work})
-    options = pipeline_options(beam_args, len(keys))
+    costs: dict[str, float] = {}
+    for item in work:
+        costs[item.key] = costs.get(item.key, 0.0) + item.cost
+    options = pipeline_options(beam_args, len(costs))
     embedded = options.view_as(StandardOptions).runner == "FnApiRunner"
+    status = status_file.current()
+    processes = embedded and options.view_as(DirectOptions).direct_running_mode == "multi_processing"
     with (
         claim(folder) as lease,
         _captured_stderr() if embedded else contextlib.nullcontext(sys.stderr) as log,
-        progress(keys, label, lambda left: publish.uncommitted(folder, left), log),
+        logs.said_to(log),
+        progress(costs, label, folder, log, status.step(label) if status else None),
         _named_errors(),
         handed_out(longest_first(work), lease, MOST) as units,
+        logs.relayed() if processes else contextlib.nullcontext(logs.current()) as settings,
     ):
-        graph = label >> BuildAll(units, builder, lease)
-        if embedded and options.view_as(DirectOptions).direct_running_mode == "multi_processing":
+        graph = label >> BuildAll(units, Observed(builder, label, settings), lease)
+        if processes:
             options.view_as(DirectOptions).direct_running_mode = "in_memory"
-            watchdog.run(graph, options)
+            result = watchdog.run(graph, options)
         else:
             pipeline = beam.Pipeline(options=options)
             pipeline | graph
-            pipeline.run().wait_until_finish()
+            result = pipeline.run()
+            result.wait_until_finish()
+        if status:
+            status.add_metrics(metrics.read(result))
 
 
 @contextlib.contextmanager

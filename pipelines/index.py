@@ -218,7 +218,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="groups to move to another side of the split, as `audit --fix` writes them (default: moves.csv "
         "beside params.yaml)",
     )
-    arguments, beam_args = cli.parse(parser, argv)
+    return cli.run(parser, argv, "index", _index)
+
+
+def _index(arguments: argparse.Namespace, beam_args: list[str]) -> int:
     if not is_url(arguments.out) and arguments.out.is_dir():
         raise UsageError(
             f"--out {arguments.out}: is a folder; name a file, such as {arguments.out}/clips.parquet"

@@ -2,12 +2,14 @@
 
 import contextlib
 import importlib
+import logging
 import os
 import resource
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Generator, Iterator
 from multiprocessing import reduction
 from multiprocessing.connection import Connection, Pipe
@@ -18,6 +20,8 @@ import cv2
 
 from pipelines.leash import end_with
 from transforms.errors import ClipError, internal_error
+
+logger = logging.getLogger(__name__)
 
 _ITEM, _END, _CLIP_ERROR, _NO_MEMORY_LEFT = range(4)
 # What Python, C++, OpenCV, the loader of libraries and the system say where memory is short.
@@ -69,18 +73,22 @@ class Isolated:
             "decode_crashed" or "decode_timeout" for the child's end. One that somebody killed (an operator,
             the system short of memory) says nothing of the clip: the call is made once more before that.
         """
-        given = 0
-        for last in (False, True):
-            try:
-                with contextlib.closing(self._once(function, arguments, into)) as items:
-                    for number, item in enumerate(items):
-                        if number >= given:
-                            given = number + 1
-                            yield item
-                return
-            except _KilledError:
-                if last:
-                    raise
+        given, begun = 0, time.monotonic()
+        try:
+            for last in (False, True):
+                try:
+                    with contextlib.closing(self._once(function, arguments, into)) as items:
+                        for number, item in enumerate(items):
+                            if number >= given:
+                                given = number + 1
+                                yield item
+                    return
+                except _KilledError as error:
+                    if last:
+                        raise
+                    logger.warning("%s: tried once more", error)
+        finally:
+            _tell(function.__name__, arguments, given, time.monotonic() - begun)
 
     def _once(
         self, function: Callable[..., Iterator[Any]], arguments: tuple, into: int | None
@@ -157,6 +165,16 @@ class Isolated:
             if resource_ is not None:
                 resource_.close()
         self._connection = self._log = None
+
+
+def _tell(function: str, arguments: tuple, items: int, seconds: float) -> None:
+    from pipelines import metrics  # Here: it needs Beam, which takes a child long to import.
+
+    metrics.measure(f"decoder.{function}.items", items)
+    metrics.measure(f"decoder.{function}.ms", 1000 * seconds)
+    path = str(arguments[0]) if arguments else ""
+    fields = {"function": function, "path": path, "items": items, "seconds": round(seconds, 3)}
+    logger.debug("%s %s: %d items in %.2f s", function, path, items, seconds, extra={"fields": fields})
 
 
 def _wait(process: subprocess.Popen) -> int | None:

@@ -3,7 +3,8 @@
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from schemas import stores
@@ -79,12 +80,17 @@ def _if_whole(sidecar: Sidecar, sizes: Mapping[str, int]) -> Sidecar | None:
     return sidecar if all(sizes.get(file.name) == file.bytes for file in sidecar.files) else None
 
 
-def uncommitted(folder: Path, keys: Iterable[str]) -> list[str]:
-    """Those of some results that are not committed yet: no sidecar. One listing behind a URL."""
-    if not is_url(folder):
-        return [key for key in keys if not sidecar_path(folder, key).exists()]
-    names = stores.list_files(folder)
-    return [key for key in keys if f"{key}.json" not in names]
+def list_committed(folder: Path) -> Iterator[str]:
+    """Keys of all results whose sidecars are below a folder, and of its own JSON files: one listing."""
+    for name in stores.list_files(folder) if is_url(folder) else _walk(folder):
+        if name.endswith(".json"):
+            yield name.removesuffix(".json")
+
+
+def _walk(folder: Path) -> Iterator[str]:
+    for parent, _, names in os.walk(folder):
+        place = os.path.relpath(parent, folder)
+        yield from (name if place == "." else f"{place}/{name}" for name in names)
 
 
 def withdraw(folder: Path, keys: Iterable[str]) -> None:

@@ -1,5 +1,6 @@
 """The shard stage: aligned crops with masks, as WebDataset shards."""
 
+import argparse
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -246,7 +247,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--root", metavar="FOLDER", help="the dataset's folder, if it is not where it was indexed"
     )
-    arguments, beam_args = cli.parse(parser, argv)
+    return cli.run(parser, argv, "shard", _build)
+
+
+def _build(arguments: argparse.Namespace, beam_args: list[str]) -> int:
     params = read_params(arguments.params)
     check_samples(params)
     index = read_index(arguments.clips, arguments.root)

@@ -1,5 +1,6 @@
 """The track stage: faces, landmarks and crops of each source group, measured on its reference clip."""
 
+import argparse
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -161,7 +162,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--root", metavar="FOLDER", help="the dataset's folder, if it is not where it was indexed"
     )
-    arguments, beam_args = cli.parse(parser, argv)
+    return cli.run(parser, argv, "track", _track)
+
+
+def _track(arguments: argparse.Namespace, beam_args: list[str]) -> int:
     params = read_params(arguments.params)
     index = read_index(arguments.clips, arguments.root)
     if arguments.dry_run:

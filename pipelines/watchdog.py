@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.runners.runner import PipelineResult
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from pipelines import leash
@@ -29,8 +30,8 @@ class _DiedError(RuntimeError):
     """A worker ended otherwise than well, and was not killed."""
 
 
-def run(graph: beam.PTransform, options: PipelineOptions) -> None:
-    """Run a graph in worker processes; returns when it is done.
+def run(graph: beam.PTransform, options: PipelineOptions) -> PipelineResult:
+    """Run a graph in worker processes; returns when it is done, with Beam's result.
 
     Args:
       graph: applied to a pipeline under its own label.
@@ -41,7 +42,7 @@ def run(graph: beam.PTransform, options: PipelineOptions) -> None:
       StoppedError: if a worker process was killed. No worker is left then.
       Exception: what the graph raised, or that a worker died otherwise.
     """
-    ended: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+    ended: queue.SimpleQueue[BaseException | PipelineResult] = queue.SimpleQueue()
     listener, name = leash.listen()
     with listener, _deaths(ended):
         command = f"exec {shlex.quote(sys.executable)} -m pipelines.worker {name}"
@@ -51,25 +52,27 @@ def run(graph: beam.PTransform, options: PipelineOptions) -> None:
 
         def work() -> None:
             try:
-                pipeline.run().wait_until_finish()
+                result = pipeline.run()
+                result.wait_until_finish()
             except BaseException as error:
                 ended.put(error)
             else:
-                ended.put(None)
+                ended.put(result)
 
         # A daemon, because Beam does not return from `run` once a worker has died.
         threading.Thread(target=work, daemon=True).start()
-        error = ended.get()
-        if isinstance(error, _DiedError):
+        end = ended.get()
+        if isinstance(end, _DiedError):
             # Most often the graph raised, and Beam is about to say so.
             with contextlib.suppress(queue.Empty):
-                error = ended.get(timeout=_GRACE)
-    if error is not None:
-        raise error
+                end = ended.get(timeout=_GRACE)
+    if isinstance(end, BaseException):
+        raise end
+    return end
 
 
 @contextlib.contextmanager
-def _deaths(ended: "queue.SimpleQueue[BaseException | None]") -> Iterator[None]:
+def _deaths(ended: "queue.SimpleQueue[BaseException | PipelineResult]") -> Iterator[None]:
     """Report the end of a worker process while the block runs."""
     usual = threading.excepthook
 
