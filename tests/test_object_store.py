@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,8 +58,16 @@ def remote(s3, demo_corpus, tmp_path_factory) -> Remote:
     """A run from corpus to shards, all of it behind URLs; not to be written to."""
     s3fs.S3FileSystem().put(str(demo_corpus), "data/corpus", recursive=True)
     work = Remote(tmp_path_factory.mktemp("remote"), f"{URL}/corpus", f"{URL}/work")
-    assert work.index() == work.track() == work.shard() == 0
+    for stage in ("index", "track", "shard"):
+        before = len(s3.requests())
+        assert getattr(work, stage)() == 0
+        print(f"{stage}: {count_requests(s3.requests()[before:])}")
     return work
+
+
+def count_requests(seen: list[tuple[str, str]]) -> str:
+    kinds = Counter("LIST" if (method, path) == ("GET", "/data") else method for method, path in seen)
+    return ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()))
 
 
 def digests_behind(url: Path) -> dict[str, str]:
