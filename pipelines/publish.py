@@ -4,7 +4,8 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from schemas import stores
@@ -12,6 +13,9 @@ from schemas.convert import from_row, to_row
 from schemas.files import Check, file_sha256, read_bytes, write_json
 from schemas.paths import is_url
 from schemas.sidecar import CommittedFile, Sidecar
+
+# Threads that read small files, and how many files one is given at once.
+_THREADS, _TOGETHER = 16, 256
 
 
 def describe(path: Path) -> CommittedFile:
@@ -50,10 +54,22 @@ def _size(path: Path) -> int:
 def read_sidecars(folder: Path, keys: Iterable[str]) -> dict[str, Sidecar | None]:
     """The sidecar of each result that is whole, as `read_sidecar` gives it.
 
-    Behind a URL one listing tells which files there are, and sidecars are read some hundreds at once.
+    Threads read them, since millions of small files are mostly waited for. Behind a URL one listing tells
+    which files there are, and sidecars are read some hundreds at once.
     """
     if not is_url(folder):
-        return {key: read_sidecar(folder, key) for key in keys}
+        every = list(keys)
+        parts = [every[start : start + _TOGETHER] for start in range(0, len(every), _TOGETHER)]
+
+        def read(part: Sequence[str]) -> list[Sidecar | None]:
+            return [read_sidecar(folder, key) for key in part]
+
+        with ThreadPoolExecutor(_THREADS) as pool:
+            return {
+                key: sidecar
+                for part, sidecars in zip(parts, pool.map(read, parts), strict=True)
+                for key, sidecar in zip(part, sidecars, strict=True)
+            }
     listed = {name: entry.size for name, entry in stores.list_files(folder).items()}
     found: dict[str, Sidecar | None] = dict.fromkeys(keys)
     paths = {sidecar_path(folder, key): key for key in found if f"{key}.json" in listed}

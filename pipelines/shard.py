@@ -87,10 +87,10 @@ def plan(index: Index, tracks: Path, params: Params) -> dict[str, list[PlannedGr
             shards[shard_key(index.dataset, split, number)] = []
         for planned in groups:
             shards[shard_key(index.dataset, split, numbers[planned.group])].append(planned)
-    return {
-        key: [replace(g, shard_digest=shard_digest(groups, params)) for g in groups]
-        for key, groups in shards.items()
-    }
+    for key, groups in shards.items():
+        whole = shard_digest(groups, params)
+        shards[key] = [replace(group, shard_digest=whole) for group in groups]
+    return shards
 
 
 def shard_digest(groups: Sequence[PlannedGroup], params: Params) -> str:

@@ -103,7 +103,7 @@ def verify_one(folder: Path, entry: ShardEntry) -> tuple[Findings, int, pa.Table
     if not list(findings) and vouched.get(path.name) != entry.sha256:
         findings.add("sidecar", "", "the sidecar does not vouch for this tar; run the shard stage again")
     index = path.with_suffix(".idx").name
-    if index in vouched and files.file_sha256(path.with_name(index)) != vouched[index]:
+    if index in vouched and publish.describe(path.with_name(index)).sha256 != vouched[index]:
         findings.add("index", "", f"{index}: its bytes changed; run the shard stage again without it")
     return findings, samples, looks
 
