@@ -9,6 +9,7 @@ from pipelines import cli, resume
 from pipelines.archives import Contents, find_unread, plan_archives, read_archives
 from pipelines.clips import outcomes_path
 from pipelines.engine import Work, run
+from pipelines.forecast import describe_cost
 from pipelines.index_facts import known_facts, plan_units, with_facts
 from pipelines.index_plan import Change, Plan, Source, open_dataset, plan
 from pipelines.index_report import describe_clips, describe_leaks, describe_notes, describe_outcomes
@@ -25,6 +26,7 @@ from schemas.params_file import read_params
 from schemas.paths import absolute, as_path, is_url, local
 from schemas.sidecar import Sidecar
 from schemas.takedown import read_takedowns, takedowns_path
+from transforms.cost import MEASURED, StageCost
 from transforms.indexing.declare import elect
 from transforms.indexing.layout import DatasetError, failed
 from transforms.indexing.moves import apply_moves, read_moves
@@ -136,14 +138,16 @@ def _batches(clips: Sequence[Clip]) -> Iterator[list[dict]]:
         yield [{name: getattr(clip, name) for name in _COLUMNS} for clip in clips[start : start + _BATCH]]
 
 
-def _dry_run(plan: Plan, out: Path, retry_failed: bool) -> None:
+def _dry_run(plan: Plan, out: Path, retry_failed: bool, beam_args: Sequence[str]) -> None:
     facts = _facts(plan, out, retry_failed)
     units = plan_units(plan.dataset, plan.clips, plan.stamps, facts).values()
     size = sum(size for _, size in units)
     files = sum(len(unit.clips) + len(unit.masks) for unit, _ in units)
     groups = len({clip.group for clip in plan.clips})
     print(f"would index {len(plan.clips)} clips in {groups} groups into {out}")
-    print(f"would read {files} files, {size / 2**30:.2f} GiB, official masks included")
+    print(f"would read {files} files, official masks included")
+    seconds = files * MEASURED.probe + size / 1e6 * MEASURED.hash
+    print(describe_cost(StageCost(seconds, size, 0), beam_args, len(units)))
     print("\n".join(describe_clips(plan.clips)))
     for line in describe_outcomes(plan.outcomes):
         print(f"not indexed: {line}")
@@ -237,7 +241,7 @@ def _index(arguments: argparse.Namespace, beam_args: list[str]) -> int:
     for line in describe_notes(planned.notes):
         print(f"note: {line}")
     if arguments.dry_run:
-        _dry_run(planned, arguments.out, arguments.retry_failed)
+        _dry_run(planned, arguments.out, arguments.retry_failed, beam_args)
     for line in describe_leaks(planned.clips, arguments.dataset):
         print(f"leak: {line}")
     if arguments.dry_run:

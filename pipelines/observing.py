@@ -44,7 +44,8 @@ class Observed:
         try:
             outcomes = list(self._builder.build(key, units, lease))
         except Exception as error:
-            logger.error("%s %s: %s", self._step, key, error, extra={"fields": fields}, exc_info=True)
+            # The run ends with it, and tells.
+            logger.info("%s %s: ends with %r", self._step, key, error, extra={"fields": fields})
             raise
         seconds = time.monotonic() - begun
         sidecar = publish.read_sidecar(lease.folder, key)

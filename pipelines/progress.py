@@ -12,7 +12,7 @@ from typing import TextIO
 
 from tqdm import tqdm
 
-from pipelines import publish
+from pipelines import logs, publish
 from schemas.errors import StoppedError, UsageError
 from schemas.outcome import Outcome
 
@@ -138,11 +138,11 @@ def progress(
                 period = max(_PERIOD, _RATIO * (time.monotonic() - begun))
                 if tell is not None:
                     tell(now)
-                bar.set_postfix_str(_more(now), refresh=False)
+                bar.set_postfix_str(_more(now, last), refresh=False)
                 bar.update(now.done - bar.n)
                 if not terminal and (last or now.elapsed - said >= _LINES):
                     said = now.elapsed
-                    _say(label, now, log)
+                    _say(label, now, last, log)
                 if last:
                     return
 
@@ -155,16 +155,20 @@ def progress(
         watcher.join()
 
 
-def _more(now: Progress) -> str:
-    """Rate, time that is left, and failures, where there are any."""
+def _more(now: Progress, last: bool) -> str:
+    """Rate and time that is left, before the end, and failures, where there are any."""
     parts = []
-    if now.done < now.total and now.eta is not None:
+    if not last and now.eta is not None:
         parts = [f"{now.rate:.3g}/s", f"{tqdm.format_interval(now.eta)} left"]
     if now.counts.get("failed"):
         parts.append(f"{now.counts['failed']} failed")
     return ", ".join(parts)
 
 
-def _say(label: str, now: Progress, log: TextIO) -> None:
-    text = ", ".join(filter(None, [f"{now.done} of {now.total} after {now.elapsed:.0f} s", _more(now)]))
-    print(f"{label}: {text}", file=log, flush=True)
+def _say(label: str, now: Progress, last: bool, log: TextIO) -> None:
+    text = ", ".join(filter(None, [f"{now.done} of {now.total} after {now.elapsed:.0f} s", _more(now, last)]))
+    if logs.current().format == "text":
+        print(f"{label}: {text}", file=log, flush=True)
+        return
+    fields = {"stage": label, "done": now.done, "total": now.total, "rate": now.rate, "eta": now.eta}
+    logger.info("%s: %s", label, text, extra={"fields": {**fields, "failed": now.counts.get("failed", 0)}})

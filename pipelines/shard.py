@@ -2,7 +2,7 @@
 
 import argparse
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from pipelines import cli, publish, resume
 from pipelines.clips import Index, outcomes_path, read_index
 from pipelines.engine import Work, run
+from pipelines.forecast import describe_cost
 from pipelines.lease import exclusive
 from pipelines.params import check_samples
 from pipelines.sampler import SampleParams
@@ -31,6 +32,7 @@ from schemas.plan import PlannedClip
 from schemas.sample import Sample, SequenceSample
 from schemas.sidecar import Sidecar
 from transforms.assignment import assign_shards, count_shards
+from transforms.cost import estimate
 
 # Raise it when samples change for the same inputs: every shard is then built again.
 VERSION = 4
@@ -224,12 +226,16 @@ def run_stage(
         write_tables(index, tracks, out, shards, lease.check)
         size = write_index(index, out, params, whole, lease.check)
     samples = sum(sidecar.samples for sidecar in whole.values())
-    splits = Counter(key.split("/")[0] for key in whole)
-    by_split = ", ".join(f"{split} {splits[split]}" for split in ("train", "val", "test") if splits[split])
     return (
         outcomes,
-        f"{out}: {samples} samples in {len(whole)} shards ({by_split}), {size / 1e6:.1f} MB; clips",
+        f"{out}: {samples} samples in {len(whole)} shards{_by_split(whole)}, {size / 1e6:.1f} MB; clips",
     )
+
+
+def _by_split(shards: Iterable[str]) -> str:
+    splits = Counter(key.split("/")[0] for key in shards)
+    said = ", ".join(f"{split} {splits[split]}" for split in ("train", "val", "test") if splits[split])
+    return f" ({said})" if said else ""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -261,11 +267,15 @@ def _build(arguments: argparse.Namespace, beam_args: list[str]) -> int:
             for key, groups in shards.items()
         }
         pending = resume.find_pending(arguments.out, wanted, arguments.retry_failed)
+        print(f"would build {len(pending)} of {len(shards)} shards in {arguments.out}{_by_split(pending)}")
         clips = [clip for key in pending for group in shards[key] for clip in group.clips]
+        cost = estimate(clips, params.frames, params.shard, params.crop, params.track, params.mask)
+        tracked = sum(clip.frames for clip in clips if clip.reference)  # by the stage before
         print(
-            f"would build {len(pending)} of {len(shards)} shards in {arguments.out}: {len(clips)} clips, "
-            f"{sum(clip.frames for clip in clips)} frames to decode"
+            f"would decode about {cost.frames - tracked} frames of {len(clips)} clips in {cost.groups} "
+            f"groups for about {cost.samples} samples"
         )
+        print(describe_cost(cost.shard, beam_args, len(pending)))
         return program.WHOLE
     outcomes, made = run_stage(
         index, arguments.tracks, arguments.out, params, arguments.retry_failed, beam_args

@@ -9,6 +9,7 @@ from pipelines.clip_files import ClipFiles
 from pipelines.clips import Index, read_index, reference_clip, versions
 from pipelines.engine import Work, run
 from pipelines.follow_faces import FaceFollower
+from pipelines.forecast import describe_cost
 from pipelines.isolation import Isolated
 from pipelines.lease import Lease, exclusive
 from pipelines.other_sizes import place_clips
@@ -24,6 +25,7 @@ from schemas.paths import as_path
 from schemas.record import record
 from schemas.sidecar import Sidecar
 from schemas.track import TrackFrame, write_placed
+from transforms.cost import estimate
 from transforms.errors import ClipError, internal_error, status_of
 
 # Raise it when the stage's results change: every group is then tracked again.
@@ -172,11 +174,14 @@ def _track(arguments: argparse.Namespace, beam_args: list[str]) -> int:
         groups, _ = plan(index, params.track, params.crop)
         wanted = {key: group.digest for key, group in groups.items()}
         pending = resume.find_pending(arguments.out, wanted, arguments.retry_failed)
-        frames = sum(groups[key].reference.frames for key in pending)
+        clips = [groups[key].reference for key in pending]
         print(
             f"would track {len(pending)} of {len(groups)} groups into {arguments.out}: "
-            f"{frames} frames to decode, faces looked for in one of {params.track.every} (track.every)"
+            f"{sum(clip.frames for clip in clips)} frames to decode, faces looked for in one of "
+            f"{params.track.every} (track.every)"
         )
+        cost = estimate(clips, params.frames, track=params.track)
+        print(describe_cost(cost.track, beam_args, len(pending)))
         return program.WHOLE
     outcomes = run_stage(index, arguments.out, params, arguments.retry_failed, beam_args)
     tracked = sum(outcome.made for outcome in outcomes)
