@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 T = TypeVar("T")
 
 _SCALARS = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+_ATOMS = tuple(_SCALARS)
 
 
 def _arrow_type(hint: Any) -> tuple[pa.DataType, bool]:
@@ -115,8 +116,20 @@ def _values(column: pa.Array) -> Iterable[Any]:
 
 
 def to_row(record: Any) -> dict[str, Any]:
-    """The row of a dataclass: plain values, for Parquet or JSON."""
-    return dataclasses.asdict(record)
+    """The row of a schema dataclass: plain values, for Parquet or JSON."""
+    return {name: _plain(getattr(record, name)) for name in _names(type(record))}
+
+
+@functools.cache
+def _names(cls: type) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(cls))
+
+
+def _plain(value: Any) -> Any:
+    """As `dataclasses.asdict`, which copies every number; values here are never changed."""
+    if isinstance(value, tuple):
+        return tuple(_plain(item) for item in value) if value and not isinstance(value[0], _ATOMS) else value
+    return to_row(value) if dataclasses.is_dataclass(value) else value
 
 
 @functools.cache

@@ -1,6 +1,7 @@
 """Warping frames to aligned crops, and writing crops as images."""
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,9 @@ from transforms.alignment import apply, compose, invert, resizing, same_aspect, 
 from transforms.errors import ClipError
 from transforms.media import open_clip
 from transforms.resizing import reduced
+
+# Seconds between two words on which crops are there.
+_SAY = 0.2
 
 
 def warp(frame: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
@@ -130,7 +134,7 @@ def fill_crops(
       resizable: frames of another size but the same aspect are taken as resized ones.
 
     Yields:
-      The slots that were filled, frame by frame.
+      The slots that were filled, every now and then: to say it of each frame would wake two processes.
 
     Raises:
       ClipError: if the clip cannot be read, or "other_size".
@@ -139,9 +143,11 @@ def fill_crops(
     if len(clip) == 0:
         raise ClipError("no_frames", f"{path}: no frames")
     length = size * size * 3
+    filled: list[int] = []
+    said = time.monotonic()
     for wanted in reads:
         if wanted.frame >= len(clip):
-            return
+            break
         frame = clip[wanted.frame]
         height, width = frame.shape[:2]
         matrices = wanted.matrices
@@ -158,11 +164,16 @@ def fill_crops(
             written = 0
             while written < length:
                 written += os.pwrite(descriptor, data[written:], slot * length + written)
-        yield wanted.slots
+        filled += wanted.slots
+        if time.monotonic() - said > _SAY:
+            yield tuple(filled)
+            filled, said = [], time.monotonic()
+    if filled:
+        yield tuple(filled)
 
 
 def points_in_crop(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Frame points, (k, 2), as crop points; `matrix` is (2, 3), crop pixel to frame pixel."""
+    """Frame points, (..., k, 2), as crop points; `matrix` is (..., 2, 3), crop pixel to frame pixel."""
     return apply(invert(matrix), points)
 
 

@@ -51,6 +51,7 @@ class GroupGeometry:
         used = sorted({(frame, window.track) for window in self.windows for frame in window.frames})
         self.places = {(track, frame): place for place, (frame, track) in enumerate(used)}
         self.rows = [by_track[track][frame] for frame, track in used]
+        self._in_crops: dict[str, np.ndarray] = {}
         self._hidden: frozenset[int] = frozenset()
         last = max((row.frame for row in rows), default=0)
         self.neighbours = [
@@ -70,6 +71,7 @@ class GroupGeometry:
         found = {(row.track, row.frame): row for row in rows}
         twin = copy.copy(self)
         twin.rows = [found[row.track, row.frame] for row in self.rows]
+        twin._in_crops = {}
         middles = np.array([row.box for row in twin.rows]).reshape(-1, 2, 2).mean(1)
         outside = ((middles < 0) | (middles > size)).any(1)
         twin._hidden = frozenset(np.flatnonzero(outside).tolist())
@@ -126,21 +128,21 @@ class GroupGeometry:
 
     def landmarks(self, place: int) -> np.ndarray:
         """(5, 2) float64, crop pixels."""
-        return points_in_crop(np.array(self.rows[place].landmarks).reshape(5, 2), self._matrix(place))
+        return self._points("landmarks")[place]
 
     def shapes(self, places: Sequence[int]) -> CropShapes:
         """Outlines of face and lips in the crops at some positions."""
-        outlines = [
-            [
-                points_in_crop(np.array(points).reshape(-1, 2), self._matrix(place))
-                for points in (self.rows[place].oval, self.rows[place].lips)
-            ]
-            for place in places
-        ]
-        return CropShapes(
-            oval=np.array([oval for oval, _ in outlines], np.float32),
-            lips=np.array([lips for _, lips in outlines], np.float32),
-        )
+        chosen = list(places)
+        oval, lips = (self._points(name)[chosen].astype(np.float32) for name in ("oval", "lips"))
+        return CropShapes(oval, lips)
+
+    def _points(self, name: str) -> np.ndarray:
+        """(positions, k, 2) float64, points of all rows in crop pixels: every clip asks for the same ones."""
+        if name not in self._in_crops:
+            points = np.array([getattr(row, name) for row in self.rows]).reshape(len(self.rows), -1, 2)
+            matrices = np.array([row.crop_to_frame for row in self.rows]).reshape(-1, 2, 3)
+            self._in_crops[name] = points_in_crop(points, matrices)
+        return self._in_crops[name]
 
     def is_dense(self, places: Sequence[int]) -> bool:
         """Whether the frames at these positions are consecutive."""

@@ -62,18 +62,19 @@ def _closed_path(gain: FloatMap) -> npt.NDArray[np.int64]:
     shifts = np.arange(-_STEP, _STEP + 1)
     cost = (_STIFFNESS * shifts**2).astype(np.float32)[:, None]
     padded = np.full(RADII + 2 * _STEP, -np.inf, np.float32)
-    windows = np.lib.stride_tricks.sliding_window_view(padded, RADII)
+    windows, inner = np.lib.stride_tricks.sliding_window_view(padded, RADII), padded[_STEP:-_STEP]
     laps = 2 * RAYS
-    back = np.zeros((laps, RADII), np.int64)
-    columns = np.arange(RADII)
-    padded[_STEP:-_STEP] = gain[0]
+    choices = np.full((laps, RADII), _STEP)
+    options = np.empty((len(shifts), RADII), np.float32)
+    inner[:] = gain[0]
     for step in range(1, laps):
-        options = windows - cost
-        choice = options.argmax(0)
-        back[step] = columns + shifts[choice]
-        padded[_STEP:-_STEP] = options[choice, columns] + gain[step % RAYS]
+        np.subtract(windows, cost, out=options)
+        options.argmax(0, out=choices[step])
+        np.maximum.reduce(options, axis=0, out=inner)
+        inner += gain[step % RAYS]
+    back = np.arange(RADII) + shifts[choices]
     path = np.zeros(laps, np.int64)
-    path[-1] = int(padded[_STEP:-_STEP].argmax())
+    path[-1] = int(inner.argmax())
     for step in range(laps - 1, 0, -1):
         path[step - 1] = back[step, path[step]]
     middle = path[RAYS // 2 : RAYS // 2 + RAYS]

@@ -84,24 +84,37 @@ def smooth_region(evidence: FloatMap, start: FloatMap, weight: float, steps: int
     Returns:
       (H, W) bool.
     """
-    tau = sigma = np.float32(0.35)
-    u = start.copy()
-    ahead = u.copy()
-    px = np.zeros_like(u)
-    py = np.zeros_like(u)
-    push = tau * evidence
+    step = np.float32(0.35)
+    height, width = evidence.shape
+    push = (step * evidence).ravel()
+    u = start.astype(np.float32).ravel()
+    ahead, fresh, size = u.copy(), np.empty_like(u), np.empty_like(u)
+    # Differences to the right and downwards, flat, so that all arithmetic is on whole arrays; those beyond
+    # the last column and row stay 0.
+    flow = np.zeros((2, height * width), np.float32)
+    change, square = np.zeros_like(flow), np.empty_like(flow)
+    beyond = change[0].reshape(height, width)[:, -1]
     for _ in range(steps):
-        px[:, :-1] += sigma * (ahead[:, 1:] - ahead[:, :-1])
-        py[:-1] += sigma * (ahead[1:] - ahead[:-1])
-        shrink = np.maximum(np.sqrt(px * px + py * py) / weight, 1)
-        px /= shrink
-        py /= shrink
-        fresh = u + push
-        fresh[:, :-1] += tau * px[:, :-1]
-        fresh[:, 1:] -= tau * px[:, :-1]
-        fresh[:-1] += tau * py[:-1]
-        fresh[1:] -= tau * py[:-1]
-        np.clip(fresh, 0, 1, out=fresh)
-        ahead = 2 * fresh - u
-        u = fresh
-    return u > 0.5
+        np.subtract(ahead[1:], ahead[:-1], out=change[0, :-1])
+        beyond[:] = 0
+        np.subtract(ahead[width:], ahead[:-width], out=change[1, :-width])
+        change *= step
+        flow += change
+        np.multiply(flow, flow, out=square)
+        np.add(square[0], square[1], out=size)
+        np.sqrt(size, out=size)
+        size /= weight
+        np.maximum(size, 1, out=size)
+        flow /= size
+        np.multiply(flow, step, out=square)
+        np.add(u, push, out=fresh)
+        fresh += square[0]
+        fresh[1:] -= square[0, :-1]
+        fresh += square[1]
+        fresh[width:] -= square[1, :-width]
+        np.maximum(fresh, 0, out=fresh)
+        np.minimum(fresh, 1, out=fresh)
+        np.multiply(fresh, 2, out=ahead)
+        ahead -= u
+        u, fresh = fresh, u
+    return u.reshape(height, width) > 0.5
