@@ -19,7 +19,7 @@ import cv2
 from apache_beam.metrics import Metrics
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 
-from pipelines import publish, watchdog
+from pipelines import portable, publish, watchdog
 from pipelines.lease import Lease, claim
 from pipelines.progress import progress
 from schemas.errors import StoppedError, UsageError
@@ -140,7 +140,8 @@ def run(work: Sequence[Work], builder: Builder, beam_args: Sequence[str], label:
       folder: of the results. Progress looks at them, so that it is right on every runner.
 
     Raises:
-      StoppedError: if a worker process of the embedded runner died, or another run claimed the folder.
+      StoppedError: if a worker process of the embedded runner died, a job of another runner failed, or
+        another run claimed the folder.
       OSError: if a worker could not write.
       UsageError: as raised by a worker.
     """
@@ -151,14 +152,17 @@ def run(work: Sequence[Work], builder: Builder, beam_args: Sequence[str], label:
     embedded = options.view_as(StandardOptions).runner == "FnApiRunner"
     with (
         claim(folder) as lease,
-        _captured_stderr() if embedded else contextlib.nullcontext(sys.stderr) as log,
+        _captured_stderr() as log,
         progress(keys, label, lambda key: publish.sidecar_path(folder, key).exists(), log),
+        contextlib.nullcontext() if embedded else portable.short_errors(),
         _named_errors(),
     ):
         graph = label >> BuildAll(work, builder, lease)
         if embedded and options.view_as(DirectOptions).direct_running_mode == "multi_processing":
             options.view_as(DirectOptions).direct_running_mode = "in_memory"
             watchdog.run(graph, options)
+        elif not embedded:
+            portable.run(graph, options)
         else:
             pipeline = beam.Pipeline(options=options)
             pipeline | graph
