@@ -21,7 +21,7 @@ train-demo: .venv/train.done
 	python -m training.rounds work/lae/eval/r0 work/lae/eval/r1 work/lae/eval/r2
 
 test: .venv/test.done lint
-	pytest --numprocesses auto --dist worksteal
+	pytest --numprocesses auto --dist loadgroup
 
 lint: .venv/test.done
 	ruff format --check .

@@ -38,16 +38,21 @@ _ORPHANED = 30.0
 
 
 class Run:
-    """A stage as a process in a session of its own, so that all that it started can be found."""
+    """A stage as a process in a session of its own, so that all that it started can be found.
+
+    With no workers it runs where its flags say.
+    """
 
     def __init__(self, work: Work, stage: str, workers: int, *flags: str, prefix: Sequence[str | Path] = ()):
         mode = "multi_processing" if workers > 1 else "in_memory"
+        embedded = (f"--direct_num_workers={workers}", f"--direct_running_mode={mode}")
         command = [
             *prefix,
             *(sys.executable, "-m", f"pipelines.{stage}", "--params", work.params, "--clips", work.clips),
             *(("--tracks", work.tracks) if stage == "shard" else ()),
             *("--out", out_folder(work, stage)),
-            *(f"--direct_num_workers={workers}", f"--direct_running_mode={mode}", *flags),
+            *(embedded if workers else ()),
+            *flags,
         ]
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - not a pipe: an orphan would hold it open
         self._started = time.monotonic()

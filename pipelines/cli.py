@@ -10,7 +10,7 @@ from pathlib import Path
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipelines import logs, status_file
+from pipelines import job_service, logs, status_file
 from schemas.digest import digest
 from schemas.errors import UsageError
 from schemas.outcome import Outcome
@@ -108,14 +108,19 @@ def parse(
 
 
 def check_beam_args(parser: argparse.ArgumentParser, rest: Sequence[str]) -> list[str]:
-    """Beam's flags: those of $BEAM_ARGS, then those that a parser left; exits with 2 at others."""
+    """Beam's flags, and its job service's: those of $BEAM_ARGS, then those that a parser left.
+
+    Exits with 2 at others.
+    """
     beam_args = [*shlex.split(os.environ.get("BEAM_ARGS", "")), *rest]
     beam = argparse.ArgumentParser(
         prog=parser.prog, usage=parser.format_usage().removeprefix("usage: "), allow_abbrev=False
     )
     for options in PipelineOptions.__subclasses__():
         options._add_argparse_args(beam)
-    unknown = beam.parse_known_args(beam_args)[1]
+    known, unknown = beam.parse_known_args(beam_args)
+    if unknown and known.job_endpoint:
+        unknown = job_service.refused(known.job_endpoint, unknown)
     if unknown:
         parser.error(f"neither this command nor Beam knows {' '.join(unknown)}; see --help")
     return beam_args

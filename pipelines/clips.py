@@ -1,5 +1,6 @@
 """The index that later stages start from: clips of one dataset, and where they are."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,13 +57,15 @@ def read_index(path: Path, root: str | None) -> Index:
             f"{outcomes_path(path)}: no such file, and it belongs to {path.name}; run pipelines.index again"
         )
     metadata = read_metadata(path)
+    root = root if root is not None else metadata.get("root", "")
     groups: dict[str, list[Clip]] = {}
     for clip in clips:
         groups.setdefault(clip.group, []).append(clip)
     return Index(
         path=path,
         dataset=clips[0].dataset,
-        root=root if root is not None else metadata.get("root", ""),
+        # Workers of other runners start in other folders.
+        root=root if "://" in root else os.path.abspath(root),  # noqa: PTH100
         terms=metadata.get("terms", ""),
         groups={group: tuple(members) for group, members in sorted(groups.items())},
     )

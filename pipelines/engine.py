@@ -18,7 +18,7 @@ import apache_beam as beam
 import cv2
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 
-from pipelines import logs, metrics, publish, status_file, watchdog
+from pipelines import logs, metrics, portable, publish, status_file, watchdog
 from pipelines.lease import Lease, claim
 from pipelines.observing import Observed
 from pipelines.progress import progress
@@ -145,7 +145,8 @@ def run(work: Sequence[Work], builder: Builder, beam_args: Sequence[str], label:
       folder: of the results. Progress looks at them, so that it is right on every runner.
 
     Raises:
-      StoppedError: if a worker process of the embedded runner died, or another run claimed the folder.
+      StoppedError: if a worker process of the embedded runner died, a job of another runner failed, or
+        another run claimed the folder.
       OSError: if a worker could not write.
       UsageError: as raised by a worker.
     """
@@ -160,9 +161,10 @@ def run(work: Sequence[Work], builder: Builder, beam_args: Sequence[str], label:
     processes = embedded and options.view_as(DirectOptions).direct_running_mode == "multi_processing"
     with (
         claim(folder) as lease,
-        _captured_stderr() if embedded else contextlib.nullcontext(sys.stderr) as log,
+        _captured_stderr() as log,
         logs.said_to(log),
         progress(costs, label, folder, log, status.step(label) if status else None),
+        contextlib.nullcontext() if embedded else portable.short_errors(),
         _named_errors(),
         handed_out(longest_first(work), lease, MOST) as units,
         logs.relayed() if processes else contextlib.nullcontext(logs.current()) as settings,
@@ -171,6 +173,8 @@ def run(work: Sequence[Work], builder: Builder, beam_args: Sequence[str], label:
         if processes:
             options.view_as(DirectOptions).direct_running_mode = "in_memory"
             result = watchdog.run(graph, options)
+        elif not embedded:
+            result = portable.run(graph, options)
         else:
             pipeline = beam.Pipeline(options=options)
             pipeline | graph

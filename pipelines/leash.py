@@ -25,6 +25,25 @@ def end_with(peer: int) -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
+def end_with_parent() -> None:
+    """End this process at once when the one that started it ends.
+
+    A worker that lost its runner would go on with all that it was given, beside the one that replaces it.
+    """
+    parent = os.getppid()
+    descriptor = os.pidfd_open(parent)
+    if os.getppid() != parent:
+        os._exit(1)
+    ended = select.poll()
+    ended.register(descriptor, select.POLLIN)
+
+    def wait() -> None:
+        ended.poll()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 def listen() -> tuple[socket.socket, str]:
     """A socket, and the name that `hold` finds it by; closing it ends the processes that hold on to it.
 

@@ -190,6 +190,7 @@ def run_stage(
     index: Index, tracks: Path, out: Path, params: Params, retry_failed: bool, beam_args: Sequence[str]
 ) -> tuple[list[Outcome], str]:
     """Build what is not built yet; returns the outcome of every clip, and one line on what is there now."""
+    tracks, out = tracks.absolute(), out.absolute()  # Workers of other runners start in other folders.
     shards = plan(index, tracks, params)
     wanted = {
         key: groups[0].shard_digest if groups else shard_digest([], params) for key, groups in shards.items()

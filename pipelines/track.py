@@ -137,6 +137,7 @@ def run_stage(
     index: Index, out: Path, params: Params, retry_failed: bool, beam_args: Sequence[str]
 ) -> list[Outcome]:
     """Track what is not tracked yet; returns the outcome of every group and writes `outcomes.parquet`."""
+    out = out.absolute()  # Workers of other runners start in other folders.
     groups, outcomes = plan(index, params.track, params.crop)
     wanted = {key: group.digest for key, group in groups.items()}
     with exclusive(out) as lease:

@@ -149,7 +149,7 @@ def verify_all(
     units: dict[str, Unit], out: Path, pending: Sequence[str], beam_args: Sequence[str]
 ) -> list[Finding]:
     """Verify the shards that are pending; returns what is wrong with any of them."""
-    folder, found = out / FOLDER, []
+    folder, found = out.absolute() / FOLDER, []
     resume.discard(folder, list(pending))
     work = [Work(key, units[key].digest, units[key], units[key].entry.bytes) for key in pending]
     run(work, VerifyBuilder(folder), beam_args, "audit", folder)

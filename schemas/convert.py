@@ -117,12 +117,12 @@ def _values(column: pa.Array) -> Iterable[Any]:
 
 def to_row(record: Any) -> dict[str, Any]:
     """The row of a schema dataclass: plain values, for Parquet or JSON."""
-    return {name: _plain(getattr(record, name)) for name in _names(type(record))}
+    return {name: _plain(getattr(record, name)) for name in _names(typing.cast(Hashable, type(record)))}
 
 
 @functools.cache
-def _names(cls: type) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(cls))
+def _names(cls: Hashable) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(typing.cast(type, cls)))
 
 
 def _plain(value: Any) -> Any:

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,8 @@ from pathlib import Path
 import pytest
 import requests
 from filelock import FileLock
+
+from tests.services import Service, cache, free_ports, skip
 
 VERSION = "1.23.2"
 _QUIET = {
@@ -26,17 +27,6 @@ _QUIET = {
     "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true",
 }
 _START = 240.0  # seconds: the first start migrates, here for 25 s on free cores
-
-
-def cache() -> Path:
-    return Path(os.environ.get("LAE_CACHE") or Path.home() / ".cache" / "lae-shards")
-
-
-def skip(reason: str) -> None:
-    """Skip; fail where services must be there."""
-    if os.environ.get("REQUIRE_SERVICES") == "1":
-        pytest.fail(f"REQUIRE_SERVICES=1, but {reason}")
-    pytest.skip(reason)
 
 
 def install() -> Path:
@@ -83,9 +73,7 @@ class Server:
 def serve(folder: Path) -> Iterator[Server]:
     """Run a server with its data in a folder; it has ended when the block has."""
     binaries = install()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     server = Server(
         f"http://127.0.0.1:{port}", secrets.token_hex(20), "bot@example.org", secrets.token_urlsafe(12)
     )
@@ -98,30 +86,20 @@ def serve(folder: Path) -> Iterator[Server]:
         "LABEL_STUDIO_USER_TOKEN": server.token,
     }
     command = [str(binaries / "label-studio"), "start", "--no-browser", "--internal-host", "127.0.0.1"]
-    log = folder / "server.log"
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [*command, "--port", str(port)], env=environment, stdout=out, stderr=out, cwd=folder
-        )
+    service = Service([*command, "--port", str(port)], folder / "server.log", environment)
     try:
-        _wait(server, process, log)
+        _wait(server, service)
         yield server
     finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        service.end(20)
 
 
-def _wait(server: Server, process: subprocess.Popen, log: Path) -> None:
+def _wait(server: Server, service: Service) -> None:
     session = server.session()
     end = time.monotonic() + _START
-    while time.monotonic() < end and process.poll() is None:
+    while time.monotonic() < end and service.process.poll() is None:
         with contextlib.suppress(requests.ConnectionError):
             if session.get(f"{server.url}/health", timeout=5).ok:
                 return
         time.sleep(0.5)
-    said = log.read_text("utf-8", "replace")[-3000:]
-    pytest.fail(f"Label Studio did not start (exit code {process.poll()}):\n{said}")
+    pytest.fail(f"Label Studio did not start (exit code {service.process.poll()}):\n{service.said()}")

@@ -2,20 +2,14 @@
 
 import contextlib
 import os
-import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.services import Service, free_ports, listens
+
 ROOT = Path(__file__).parents[1]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def environment(*first: Path) -> dict[str, str]:
@@ -26,47 +20,33 @@ def environment(*first: Path) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def serve(log: Path, module: str, *arguments: str, port: int, env: dict[str, str]) -> Iterator[str]:
+def serve(log: Path, module: str, port_flag: str, env: dict[str, str]) -> Iterator[str]:
     """Run a server module until the block ends; gives its address once it listens."""
-    with log.open("wb") as said:
-        process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments], env=env, cwd=log.parent, stdout=said, stderr=said
-        )
-        try:
-            deadline = time.monotonic() + 120
-            while process.poll() is None and time.monotonic() < deadline:
-                with contextlib.suppress(OSError), socket.create_connection(("localhost", port), 1):
-                    yield f"localhost:{port}"
-                    return
-                time.sleep(0.1)
-            raise RuntimeError(f"{module} does not listen: {log.read_text()[-2000:]}")
-        finally:
-            process.terminate()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+    (port,) = free_ports(1)
+    service = Service([sys.executable, "-m", module, f"{port_flag}={port}"], log, env)
+    try:
+        deadline = time.monotonic() + 120
+        while not listens(port):
+            if service.process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{module} does not listen: {service.said()}")
+            time.sleep(0.1)
+        yield f"localhost:{port}"
+    finally:
+        service.end(20)
 
 
 @contextlib.contextmanager
 def job_service(folder: Path) -> Iterator[str]:
-    port = free_port()
     module = "apache_beam.runners.portability.local_job_service_main"
-    with serve(
-        folder / "job-service.log", module, "--port", str(port), port=port, env=environment()
-    ) as address:
+    with serve(folder / "job-service.log", module, "--port", environment()) as address:
         yield address
 
 
 @contextlib.contextmanager
 def worker_pool(folder: Path, *first: Path) -> Iterator[str]:
     """Workers find the modules of the folders `first` before all others."""
-    port = free_port()
     module = "apache_beam.runners.worker.worker_pool_main"
-    with serve(
-        folder / "pool.log", module, f"--service_port={port}", port=port, env=environment(*first)
-    ) as address:
+    with serve(folder / "pool.log", module, "--service_port", environment(*first)) as address:
         yield address
 
 

@@ -74,7 +74,7 @@ def serve(folder: Path) -> Iterator[Server]:
     process = Service(
         [binary, "--port", f"127.0.0.1:{port}", "posix", objects],
         log,
-        {"ROOT_ACCESS_KEY": key, "ROOT_SECRET_KEY": secret},
+        {**os.environ, "ROOT_ACCESS_KEY": key, "ROOT_SECRET_KEY": secret},
     )
     environment = {
         "AWS_ACCESS_KEY_ID": key,

@@ -43,7 +43,7 @@ class Service:
     Args:
       command: to run.
       log: what it says, on both streams.
-      environment: in addition to ours.
+      environment: all of its variables (default: ours).
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Service:
             # Linux kills it when this process ends, however that is; a test's clean-up may never run.
             self.process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", *map(str, command)],
-                env={**os.environ, **(environment or {})},
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
