@@ -116,8 +116,9 @@ class StatusFile:
         self._change(updated=_now())
         try:
             write_json(self._path, to_row(self._status))
-        except OSError as error:
-            logger.warning("%s: %s: no status is written", self._path, error.strerror)
+        except (OSError, StoppedError, UsageError) as error:
+            said = getattr(error, "strerror", None) or error
+            logger.warning("%s: %s: no status is written", self._path, said)
 
 
 def _now() -> str:
