@@ -121,7 +121,7 @@ class Reader(threading.Thread):
         self.wrong: list[str] = []
 
     def run(self) -> None:
-        while not self._stopped.is_set():
+        while not self._stopped.wait(0.05):
             names = set(stores.list_files(self._url))
             for name in names:
                 with contextlib.suppress(FileNotFoundError):  # withdrawn since it was listed
@@ -161,7 +161,7 @@ def wait_for(run: Run, seen: Callable[[], bool]) -> None:
     """Wait until something can be seen in the store, while a run works."""
     while not seen():
         assert run.process.poll() is None, run.wait()
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 def count(url: Path, suffix: str) -> int:
