@@ -33,7 +33,7 @@ class ClipFiles:
     """
 
     def __init__(self, root: str):
-        self._root = root
+        self._root = root.rstrip("/") if is_url(root) else root
         self._folder: Path | None = None
         self._lock = -1
         self._copies: dict[str, Path] = {}

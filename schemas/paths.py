@@ -3,7 +3,7 @@
 import os
 import re
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import fsspec
 from fsspec.registry import known_implementations
@@ -13,6 +13,10 @@ from schemas.errors import UsageError
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _LOCAL = ("file", "local")
+# By default s3fs asks for a file's size before it reads it, and holds ten parts of an upload in memory.
+_ONE_BY_ONE = {"max_concurrency": 1}
+_OPTIONS: dict[str, dict[str, Any]] = {"s3": _ONE_BY_ONE, "s3a": _ONE_BY_ONE}
+_PATTERN = re.compile(r"[*?\[\]]")
 
 
 def is_url(path: str | Path) -> bool:
@@ -33,6 +37,8 @@ def as_path(text: str) -> Path:
     """
     if not is_url(text):
         return Path(re.sub(rf"^({'|'.join(_LOCAL)})://", "", text))
+    if _PATTERN.search(text):
+        raise UsageError(f"{text}: fsspec takes * ? [ ] in a URL for a pattern; choose a name without")
     scheme = text.partition(":")[0].lower()
     try:
         fsspec.get_filesystem_class(scheme)
@@ -44,7 +50,7 @@ def as_path(text: str) -> Path:
         known = "s3, gs, abfs, hdfs or another one that fsspec knows"
         raise UsageError(f"{text}: no such kind of URL; its scheme must be {known}") from None
     # Not a Path by inheritance: object stores have neither links nor a working folder.
-    return cast(Path, UPath(text.rstrip("/"), use_listings_cache=False))
+    return cast(Path, UPath(text.rstrip("/"), use_listings_cache=False, **_OPTIONS.get(scheme, {})))
 
 
 def local(text: str) -> Path:

@@ -65,7 +65,7 @@ def told(path: Path | str) -> Iterator[None]:
     """
     try:
         yield
-    except (UsageError, StoppedError, FileExistsError):
+    except (UsageError, StoppedError):
         raise
     except FileNotFoundError as error:
         if not any(f"specified {word}" in str(error) for word in ("bucket", "container")):
@@ -171,22 +171,18 @@ class _Stream(io.RawIOBase):
         super().close()
 
 
-def put(file: BinaryIO, path: Path, *, create: bool = False) -> None:
+def put(file: BinaryIO, path: Path) -> None:
     """Put what a file on disk holds under a URL: it appears whole or not at all.
 
     Args:
       file: flushed; it may have no name.
       path: where.
-      create: only where nothing is there yet.
-
-    Raises:
-      FileExistsError: if something is, with `create`.
     """
     store, name = split(path)
     source = f"/proc/self/fd/{file.fileno()}"
     with told(path):
         if cast(UPath, path).protocol in _WHOLE_PUTS:
-            store.put_file(source, name, **({"mode": "create"} if create else {}))
+            store.put_file(source, name)
             return
         part = f"{store._parent(name)}/.{path.name}.{secrets.token_hex(4)}{PART}"
         store.makedirs(store._parent(name), exist_ok=True)

@@ -223,7 +223,7 @@ def test_a_killed_upload_of_many_parts_leaves_nothing_to_be_seen(s3, tmp_path):
     code = (
         "import sys; from schemas import files; from schemas.paths import as_path\n"
         "with files.atomic_write(as_path(sys.argv[1])) as file:\n"
-        "    file.truncate(600 << 20); file.seek(0, 2)"
+        "    file.truncate(300 << 20); file.seek(0, 2)"
     )
     writer = subprocess.Popen([sys.executable, "-c", code, f"{URL}/large/x.tar"])
     parts = s3.folder / "data/.sgwtmp/multipart"

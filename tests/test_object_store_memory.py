@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,11 +17,13 @@ from fsspec.implementations.memory import MemoryFileSystem
 from pipelines import lease, publish, resume
 from pipelines.clip_files import ClipFiles
 from pipelines.listing import list_root
-from schemas import Clip, files, stores
+from schemas import Clip, Outcome, files, stores
 from schemas.errors import StoppedError, UsageError
 from schemas.paths import absolute, as_path, inside, is_url, local
 from schemas.sidecar import Sidecar
+from tests.many import FAKES, REALS, add_clips, write_lists
 from tests.test_publish import committed, outcome
+from tests.work import PARAMS, Work, digests
 from transforms.errors import ClipError
 
 
@@ -62,6 +66,9 @@ def folder(request, tmp_path):
         stores.remove([url.parent / name])
 
 
+WHOLE: dict = {"methods": [], "compressions": []}
+
+
 def names(folder: Path) -> list[str]:
     return list(stores.list_files(folder))
 
@@ -83,13 +90,14 @@ def test_texts_are_local_paths_or_urls():
     ("text", "message"),
     [
         ("gs://bucket/a", "gs://bucket/a: .*pip install gcsfs"),
+        ("memory://bucket/a*", r"memory://bucket/a\*: .*a pattern"),
         ("nonsense://bucket/a", "nonsense://bucket/a: no such kind of URL.*s3, gs"),
     ],
 )
 def test_urls_that_cannot_be_used_say_what_to_do(text, message):
     with pytest.raises(UsageError, match=message):
         as_path(text)
-    with pytest.raises(UsageError, match=f"{text}: is a URL, and this must be on a local disk"):
+    with pytest.raises(UsageError, match=f"{re.escape(text)}: is a URL, and this must be on a local disk"):
         local(text)
 
 
@@ -258,3 +266,70 @@ def test_a_dataset_is_listed_once_and_touched_files_are_noticed(root):
     with files.atomic_write(as_path(root) / "v.mp4") as file:
         file.write(b"V.mp4")
     assert list_root("d", root)[2].of("v.mp4") != before
+
+
+@pytest.fixture
+def work(demo_corpus, tmp_path):
+    """A pair of videos, and what is made of it, all behind URLs of this process."""
+    url = as_path("memory://pair")
+    add_clips(tmp_path / "corpus", demo_corpus, 0)
+    write_lists(tmp_path / "corpus", {"train": [0], "val": [], "test": []})
+    for name in digests(tmp_path / "corpus"):
+        with files.atomic_write(url / "corpus" / name) as file:
+            file.write((tmp_path / "corpus" / name).read_bytes())
+    work = Work(tmp_path / "work", None)
+    work.set_root(f"{url}/corpus/")
+    work.set(datasets={"demo": {**PARAMS["datasets"]["demo"], "root": f"{url}/corpus/", **WHOLE}})
+    work.clips, work.tracks, work.shards = url / "clips.parquet", url / "tracks", url / "shards"
+    yield work
+    files.remove_folder(url)
+
+
+def reasons(folder: Path) -> dict[str, str]:
+    rows = files.read_rows(folder / "outcomes.parquet", Outcome)
+    return {row.unit: f"{row.reason} {row.detail}".strip() for row in rows if row.status != "ok"}
+
+
+def test_clips_that_went_or_changed_are_outcomes_and_are_retried(work):
+    assert work.index() == work.track() == 0
+    corpus = as_path("memory://pair/corpus")
+    real, fake = f"{REALS}/000.mp4", f"{FAKES}/001_000.mp4"
+    whole = {name: files.read_bytes(corpus / name) for name in (real, fake)}
+    stores.remove([corpus / real])
+    with files.atomic_write(corpus / fake) as file:
+        file.write(whole[fake][:-1])
+    work.set(run={"max_failed_fraction": 1.0})
+    assert work.shard() == 0
+    said = reasons(work.shards)
+    assert said.keys() == whole.keys()
+    assert said[real].startswith(f"missing {corpus}/{real}: no such file; put it back")
+    size = len(whole[fake])
+    assert (
+        said[fake] == f"changed_on_disk {corpus}/{fake}: {size - 1} bytes, {size} when indexed; index again"
+    )
+    for name, data in whole.items():
+        with files.atomic_write(corpus / name) as file:
+            file.write(data)
+    assert work.shard("--retry-failed") == 0
+    assert reasons(work.shards) == {}
+    assert not list(Path(tempfile.gettempdir()).glob(".lae-shards-copies-*/*/*.mp4"))
+
+
+def test_an_index_behind_a_url_probes_what_was_touched_alone(work, capsys):
+    assert work.index() == 0
+    before = files.read_rows(work.clips, Clip)
+    fake = as_path("memory://pair/corpus") / FAKES / "001_000.mp4"
+    data = files.read_bytes(fake)
+    with files.atomic_write(fake) as file:
+        file.write(data)
+    capsys.readouterr()
+    assert work.index("--retry-failed", "--dry-run") == 0
+    assert "would read 1 files" in capsys.readouterr().out
+    assert work.index("--retry-failed") == 0
+    assert files.read_rows(work.clips, Clip) == before
+
+
+def test_archives_behind_a_url_are_refused(work):
+    work.set(datasets={"demo": {"layout": "wilddeepfake", "root": "memory://pair/corpus"}})
+    with pytest.raises(UsageError, match=r"memory://pair/corpus: layout wilddeepfake reads archives.*copy"):
+        work.index()
