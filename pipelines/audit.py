@@ -7,13 +7,11 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import pyarrow.dataset as ds
-
 from pipelines import cli
 from pipelines.corpus import Corpus, load_corpus
 from pipelines.looks import find_lookalikes
 from pipelines.report import describe_report, write_report
-from pipelines.shard_folder import ShardFolder, index_dataset, list_tars, read_folder, read_shard_rows
+from pipelines.shard_folder import IndexRows, ShardFolder, list_tars, read_folder, read_shard_rows
 from pipelines.verification import find_pending, plan, verify_all
 from schemas import files, program
 from schemas.clip import Clip
@@ -59,14 +57,13 @@ def compare(folder: ShardFolder, corpus: Corpus, number: int) -> list[Finding]:
     for name in sorted(set(list_tars(folder.path)) - listed):
         stray.add("stray", name, "a tar that index.json does not list; remove it")
     found += stray
-    index = index_dataset(folder)
+    index = IndexRows(folder)
     for entry in folder.entries:
         try:
             rows = read_shard_rows((folder.path / entry.url).with_suffix(".parquet"), entry.unit)
         except ValueError:
             continue  # Verification reports it.
-        part = index.to_table(filter=ds.field("shard") == entry.url)
-        found += checks.check_rows(f"{where}/{entry.url}", part, rows)
+        found += checks.check_rows(f"{where}/{entry.url}", index.of(entry.url), rows)
     return found
 
 

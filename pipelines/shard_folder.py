@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
@@ -205,6 +206,33 @@ def index_dataset(folder: ShardFolder) -> ds.Dataset:
         store, name = stores.split(path)
         return ds.dataset(name, format="parquet", filesystem=store)
     return ds.dataset(path, format="parquet")
+
+
+class IndexRows:
+    """The rows of `index.parquet`, shard by shard: each is a row group, and none is looked for among all."""
+
+    def __init__(self, folder: ShardFolder):
+        path = folder.path / "index.parquet"
+        if is_url(path):
+            store, name = stores.split(path)
+            self._file = pq.ParquetFile(store.open(name))
+        else:
+            self._file = pq.ParquetFile(path)
+        # Of its leaves, which are more than its columns.
+        column = [self._file.schema.column(n).path for n in range(len(self._file.schema))].index("shard")
+        self._groups: dict[str, list[int]] = {}
+        self._mixed: list[int] = []
+        for number in range(self._file.num_row_groups):
+            said = self._file.metadata.row_group(number).column(column).statistics
+            if said is not None and said.has_min_max and said.min == said.max:
+                self._groups.setdefault(said.min, []).append(number)
+            else:
+                self._mixed.append(number)
+
+    def of(self, url: str) -> pa.Table:
+        """The rows that name a shard, in their order."""
+        rows = self._file.read_row_groups(sorted([*self._groups.get(url, ()), *self._mixed]))
+        return rows.filter(pc.equal(rows["shard"], url)) if self._mixed else rows
 
 
 def image_member(folder: ShardFolder) -> str:

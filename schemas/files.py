@@ -4,6 +4,7 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -24,6 +25,9 @@ from schemas.stores import PART as PART
 Check = Callable[[], None]
 """What is asked before a file is put in place; raises where it must not be."""
 
+
+# Rows a row group.
+_BATCH = 50_000
 
 # What stops a run through the fault of the disk that it writes to, and the remedy.
 _DISK = {
@@ -102,7 +106,14 @@ def write_rows(
 
     `check` is as in `atomic_write`.
     """
-    write_tables(path, arrow_schema(cls), [[to_row(record) for record in records]], metadata, check)
+    write_tables(path, arrow_schema(cls), _rows(records), metadata, check)
+
+
+def _rows(records: Iterable[Any]) -> Iterator[list[dict]]:
+    """Rows of records, some at a time: as plain values they take several times what they are."""
+    waiting = iter(records)
+    while batch := [to_row(record) for record in itertools.islice(waiting, _BATCH)]:
+        yield batch
 
 
 def write_tables(
