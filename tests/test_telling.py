@@ -1,20 +1,21 @@
 """What runs say while they work: log lines, metrics, and the status file."""
 
+import io
 import json
+import logging
 import os
 import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import jsonschema
 import pytest
 
-from pipelines import publish, status
-from pipelines.progress import Looker
+from pipelines import logs, publish, status
+from pipelines.progress import Looker, progress
 from schemas.convert import from_row, json_schema
 from schemas.outcome import Outcome
 from schemas.sidecar import Sidecar
@@ -235,6 +236,27 @@ def test_a_look_counts_what_is_committed_and_weighs_what_is_left(tmp_path):
     assert looker.look().eta == 0.0
 
 
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_terminal_shows_a_bar_that_log_lines_do_not_tear(tmp_path):
+    commit(tmp_path, "a/one", "failed")
+    said = Terminal()
+    before = logs.current()
+    logs.configure(logs.LogSettings("text", "info"))
+    try:
+        with progress({"a/one": 1.0, "a/two": 1.0}, "track", tmp_path, said), logs.said_to(said):
+            commit(tmp_path, "a/two", "ok")
+            logging.getLogger("pipelines.here").info("a line of its own")
+    finally:
+        logs.configure(before)
+    assert "INFO: a line of its own\n" in said.getvalue()
+    assert "2/2" in said.getvalue()
+    assert "1 failed" in said.getvalue().splitlines()[-1]
+
+
 def test_looking_costs_one_listing_however_many_are_waited_for(tmp_path, monkeypatch):
     """A look stats no sidecar: of a hundred thousand that are waited for, it asks for none."""
     asked = []
@@ -251,16 +273,13 @@ def test_looking_costs_one_listing_however_many_are_waited_for(tmp_path, monkeyp
 
 def test_lines_of_many_processes_are_whole(tmp_path, capfd):
     """Four processes relay at once; each line is one JSON object."""
-    from pipelines import logs
-
     code = (
         "import sys, logging\nfrom pipelines import logs\n"
         "logs.use(logs.LogSettings('json', 'info', sys.argv[1]))\n"
         "log = logging.getLogger('pipelines.x')\n"
         "for n in range(50): log.info('line %d', n, extra={'fields': {'n': n}})\n"
     )
-    with capfd.disabled():
-        before = logs.current()
+    before = logs.current()
     logs.configure(logs.LogSettings("json", "info"))
     try:
         with logs.relayed() as settings:
@@ -271,4 +290,3 @@ def test_lines_of_many_processes_are_whole(tmp_path, capfd):
         logs.configure(before)
     said = lines(capfd.readouterr().err)
     assert sorted(line["n"] for line in said) == sorted(4 * list(range(50)))
-    assert threading.active_count() < 50
