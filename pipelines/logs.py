@@ -24,6 +24,8 @@ Format = Literal["text", "json"]
 LEVELS = ("debug", "info", "warning", "error")
 # Characters of a message that are relayed.
 _LONGEST = 8000
+# What is relayed of a record as it is.
+_KEPT = ("name", "levelno", "levelname", "created", "msecs", "process")
 # Seconds that a worker waits for its driver to take a record.
 _PATIENCE = 5.0
 
@@ -75,6 +77,7 @@ class JsonFormatter(logging.Formatter):
             "time": f"{clock}.{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
+            "pid": record.process,
             "message": record.getMessage(),
             **getattr(record, "fields", {}),
         }
@@ -107,9 +110,7 @@ class _Relay(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            kept = {
-                name: getattr(record, name) for name in ("name", "levelno", "levelname", "created", "msecs")
-            }
+            kept = {name: getattr(record, name) for name in _KEPT}
             kept |= {"msg": record.getMessage()[:_LONGEST], "fields": getattr(record, "fields", {})}
             self._socket.send(json.dumps(kept, default=str).encode())
         except OSError:
@@ -139,8 +140,9 @@ def configure(chosen: LogSettings) -> None:
 def use(chosen: LogSettings) -> None:
     """Log in a worker as its driver asked for.
 
-    A worker of the embedded runner sends records to it. Others leave them to Beam, which forwards messages to
-    the runner: in JSON, if that was asked for, with all fields. Does nothing in the driver's own process.
+    A worker of the embedded runner sends records to it. Others leave them to what Beam made, which forwards
+    messages to the runner, or to their stderr: in JSON, if that was asked for, with all fields. Does nothing
+    in the driver's own process.
     """
     if _logger.handlers:
         return
@@ -148,6 +150,8 @@ def use(chosen: LogSettings) -> None:
     if chosen.relay:
         _logger.handlers = [_Relay(chosen.relay)]
         _logger.propagate = False
+    elif not logging.getLogger().handlers:
+        configure(chosen)
     elif chosen.format == "json":
         for handler in logging.getLogger().handlers:
             handler.setFormatter(JsonFormatter())

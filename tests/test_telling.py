@@ -1,35 +1,37 @@
 """What runs say while they work: log lines, metrics, and the status file."""
 
+import io
 import json
+import logging
 import os
 import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import jsonschema
 import pytest
 
-from pipelines import publish, status
-from pipelines.progress import Looker
+from pipelines import logs, publish, status
+from pipelines.progress import Looker, progress
 from schemas.convert import from_row, json_schema
 from schemas.outcome import Outcome
 from schemas.sidecar import Sidecar
 from schemas.status import RunStatus
 from tests.work import digests, stamps
 
-SHARDS = {"test/demo-test-000000", "train/demo-train-000000", "val/demo-val-000000"}
+# Those that are to be built again.
+SHARDS = {"test/demo-test-000000", "val/demo-val-000000"}
 
 
 @pytest.fixture
 def work(built, tmp_path):
-    """All is built but the shards, which are to be built again."""
+    """All is built but some shards."""
     work = built.copy(tmp_path / "work")
-    for path in work.shards.rglob("*-00000?.json"):
-        path.unlink()
+    for key in SHARDS:
+        publish.sidecar_path(work.shards, key).unlink()
     return work
 
 
@@ -47,7 +49,8 @@ def break_clip(work) -> str:
     """A fake that fails in `shard`, in a corpus of its own."""
     import pyarrow.parquet as pq
 
-    row = next(row for row in pq.read_table(work.clips).to_pylist() if row["label"] == "fake")
+    rows = pq.read_table(work.clips).to_pylist()
+    row = next(row for row in rows if (row["label"], row["split"]) == ("fake", "val"))
     root = work.root / "corpus"
     root.mkdir()
     source = Path(pq.read_schema(work.clips).metadata[b"root"].decode())
@@ -62,34 +65,55 @@ def break_clip(work) -> str:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_json_lines_tell_of_every_key_and_of_what_failed(work, workers, capfd):
+def test_lines_metrics_and_status_tell_one_story(work, workers, capfd):
     clip = break_clip(work)
+    work.set(run={"max_failed_fraction": 0.0})
     flags = "--log-format=json", f"--direct_num_workers={workers}", "--root", str(work.root / "corpus")
-    assert work.shard(*flags) == 0
-    said = lines(capfd.readouterr().err)
-    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line["time"]) for line in said)
-    assert {line["key"] for line in said if line["message"].endswith(": begins")} == SHARDS
-    done = {line["key"]: line for line in said if "seconds" in line}
+    assert work.shard(*flags) == 3
+    *said, end = capfd.readouterr().err.splitlines()
+    assert "more than run.max_failed_fraction" in end
+    told = lines("\n".join(said))
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line["time"]) for line in told)
+    assert {line["key"] for line in told if line["message"].endswith(": begins")} == SHARDS
+    assert (os.getpid() in {line["pid"] for line in told if "key" in line}) == (workers == 1)
+    done = {line["key"]: line for line in told if "seconds" in line}
     assert done.keys() == SHARDS
-    for key, line in done.items():
-        sidecar = publish.read_sidecar(work.shards, key)
-        assert sidecar is not None
-        assert line["samples"] == sidecar.samples
-        assert line["bytes"] == sum(file.bytes for file in sidecar.files)
-    (failed,) = [line for line in said if line["level"] == "warning"]
+    (failed,) = [line for line in told if line["level"] == "warning"]
     assert (failed["stage"], failed["clip"], failed["reason"]) == ("shard", clip, "missing")
     assert failed["group"] in failed["message"]
-    assert failed["key"] in SHARDS
-    assert said[-1]["done"] == said[-1]["total"] == 3
+    assert failed["key"] == "val/demo-val-000000"
+    assert told[-1]["done"] == told[-1]["total"] == 2
+
+    found = read_status(work.root / "shards.status.json")
+    assert (found.state, found.exit_code, found.failed, found.done) == ("failed", 3, 1, 2)
+    assert [(error.unit, error.reason) for error in found.errors] == [(clip, "missing")]
+    metrics = found.metrics
+    assert metrics["shard.failed.missing"] == metrics["shard.failed"] == 1
+    sidecars = {key: sidecar for key in SHARDS if (sidecar := publish.read_sidecar(work.shards, key))}
+    assert sidecars.keys() == SHARDS
+    assert metrics["shard.ok"] + 1 == sum(len(sidecar.outcomes) for sidecar in sidecars.values())
+    size = {key: sum(file.bytes for file in sidecar.files) for key, sidecar in sidecars.items()}
+    assert {key: line["bytes"] for key, line in done.items()} == size
+    assert {key: line["samples"] for key, line in done.items()} == {
+        key: sidecar.samples for key, sidecar in sidecars.items()
+    }
+    assert metrics["shard.key_bytes.sum"] == sum(size.values())
+    assert metrics["shard.key_samples.sum"] == sum(sidecar.samples for sidecar in sidecars.values())
+    assert metrics["shard.key_ms.count"] == 2
+    assert metrics["decoder.fill_crops.items.sum"] > 0
+    assert metrics["decoder.fill_crops.ms.count"] == metrics["decoder.fill_crops.items.count"]
 
 
 def test_text_says_nothing_more_than_progress_unless_it_is_asked_for(work, capfd, monkeypatch):
     clip = break_clip(work)
     assert work.shard("--root", str(work.root / "corpus")) == 0
-    assert re.fullmatch(r"shard: 3 of 3 after \d+ s, 1 failed\n", capfd.readouterr().err)
+    assert re.fullmatch(r"shard: 2 of 2 after \d+ s, 1 failed\n", capfd.readouterr().err)
     monkeypatch.setenv("LAE_LOG_LEVEL", "warning")
     assert work.shard("--root", str(work.root / "corpus"), "--retry-failed") == 0
     said = capfd.readouterr().err
+    capfd.readouterr()
+    assert status.main([str(work.root / "shards.status.json")]) == 0
+    assert f"  {clip}: missing: " in capfd.readouterr().out
     assert re.search(
         rf"^WARNING: shard {clip}: failed missing: .*\(group youtube/\d+, in .*-000000\)$", said, re.M
     )
@@ -107,23 +131,6 @@ def test_an_unknown_log_is_bad_usage(work, monkeypatch, capsys):
         work.shard("--log-level=loud")
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_metrics_agree_with_outcomes_and_sidecars(work, workers):
-    assert work.shard(f"--direct_num_workers={workers}") == 0
-    found = read_status(work.root / "shards.status.json")
-    sidecars = [publish.read_sidecar(work.shards, key) for key in SHARDS]
-    assert all(sidecars)
-    metrics = found.metrics
-    assert metrics["shard.ok"] == found.ok == sum(len(sidecar.outcomes) for sidecar in sidecars if sidecar)
-    assert metrics["shard.key_samples.sum"] == sum(sidecar.samples for sidecar in sidecars if sidecar)
-    assert metrics["shard.key_bytes.sum"] == sum(
-        file.bytes for sidecar in sidecars if sidecar for file in sidecar.files
-    )
-    assert metrics["shard.key_ms.count"] == 3
-    assert metrics["decoder.fill_crops.items.sum"] > 0
-    assert metrics["decoder.fill_crops.ms.count"] == metrics["decoder.fill_crops.items.count"]
-
-
 def test_the_status_file_stands_beside_the_results_and_changes_none(built, work, capsys):
     before = digests(built.shards)
     assert work.shard() == 0
@@ -131,7 +138,7 @@ def test_the_status_file_stands_beside_the_results_and_changes_none(built, work,
     path = work.root / "shards.status.json"
     found = read_status(path)
     assert (found.stage, found.state, found.exit_code, found.step) == ("shard", "finished", 0, "shard")
-    assert (found.total, found.done, found.looked, found.eta) == (3, 3, 3, 0.0)
+    assert (found.total, found.done, found.looked, found.eta) == (2, 2, 2, 0.0)
     assert found.pid == os.getpid()
     assert not found.errors
     first = stamps(work.root)
@@ -146,20 +153,6 @@ def test_the_status_file_stands_beside_the_results_and_changes_none(built, work,
     capsys.readouterr()
     assert status.main([str(path), str(elsewhere)]) == 0
     assert "shard: finished with 0" in capsys.readouterr().out
-
-
-def test_failures_are_in_the_status_and_its_exit_code(work, capsys):
-    clip = break_clip(work)
-    work.set(run={"max_failed_fraction": 0.0})
-    assert work.shard("--root", str(work.root / "corpus")) == 3
-    path = work.root / "shards.status.json"
-    found = read_status(path)
-    assert (found.state, found.exit_code, found.failed) == ("failed", 3, 1)
-    assert [(error.unit, error.reason) for error in found.errors] == [(clip, "missing")]
-    assert found.metrics["shard.failed.missing"] == found.metrics["shard.failed"] == 1
-    capsys.readouterr()
-    assert status.main([str(path)]) == 3
-    assert f"  {clip}: missing: " in capsys.readouterr().out
 
 
 def test_a_run_that_is_refused_leaves_the_others_status_alone(work):
@@ -209,7 +202,7 @@ def test_a_stopped_run_says_so(work, monkeypatch):
     with pytest.raises(StoppedError, match="no room"):
         work.shard()
     found = read_status(work.root / "shards.status.json")
-    assert (found.state, found.exit_code, found.done, found.total) == ("stopped", 1, 0, 3)
+    assert (found.state, found.exit_code, found.done, found.total) == ("stopped", 1, 0, 2)
 
 
 def test_what_is_no_status_is_bad_usage(tmp_path):
@@ -243,6 +236,27 @@ def test_a_look_counts_what_is_committed_and_weighs_what_is_left(tmp_path):
     assert looker.look().eta == 0.0
 
 
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_terminal_shows_a_bar_that_log_lines_do_not_tear(tmp_path):
+    commit(tmp_path, "a/one", "failed")
+    said = Terminal()
+    before = logs.current()
+    logs.configure(logs.LogSettings("text", "info"))
+    try:
+        with progress({"a/one": 1.0, "a/two": 1.0}, "track", tmp_path, said), logs.said_to(said):
+            commit(tmp_path, "a/two", "ok")
+            logging.getLogger("pipelines.here").info("a line of its own")
+    finally:
+        logs.configure(before)
+    assert "INFO: a line of its own\n" in said.getvalue()
+    assert "2/2" in said.getvalue()
+    assert "1 failed" in said.getvalue().splitlines()[-1]
+
+
 def test_looking_costs_one_listing_however_many_are_waited_for(tmp_path, monkeypatch):
     """A look stats no sidecar: of a hundred thousand that are waited for, it asks for none."""
     asked = []
@@ -259,16 +273,13 @@ def test_looking_costs_one_listing_however_many_are_waited_for(tmp_path, monkeyp
 
 def test_lines_of_many_processes_are_whole(tmp_path, capfd):
     """Four processes relay at once; each line is one JSON object."""
-    from pipelines import logs
-
     code = (
         "import sys, logging\nfrom pipelines import logs\n"
         "logs.use(logs.LogSettings('json', 'info', sys.argv[1]))\n"
         "log = logging.getLogger('pipelines.x')\n"
         "for n in range(50): log.info('line %d', n, extra={'fields': {'n': n}})\n"
     )
-    with capfd.disabled():
-        before = logs.current()
+    before = logs.current()
     logs.configure(logs.LogSettings("json", "info"))
     try:
         with logs.relayed() as settings:
@@ -279,4 +290,3 @@ def test_lines_of_many_processes_are_whole(tmp_path, capfd):
         logs.configure(before)
     said = lines(capfd.readouterr().err)
     assert sorted(line["n"] for line in said) == sorted(4 * list(range(50)))
-    assert threading.active_count() < 50

@@ -79,11 +79,11 @@ class Work:
 
 
 def digests(folder: Path, pattern: str = "**/*") -> dict[str, str]:
-    """SHA-256 of every file."""
+    """SHA-256 of every file, but those that tell when a run was."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.glob(pattern))
-        if path.is_file()
+        if path.is_file() and not path.name.endswith(".status.json")
     }
 
 
