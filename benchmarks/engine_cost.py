@@ -24,6 +24,7 @@ import cv2
 from pipelines.clips import read_index
 from pipelines.engine import Builder, Work
 from pipelines.engine import run as run_engine
+from pipelines.lease import Lease, claim
 from pipelines.shard import plan, sample_params
 from pipelines.shard_builder import PlannedGroup, ShardBuilder
 from schemas.outcome import Outcome
@@ -48,10 +49,10 @@ class Timed:
         """Prepare the builder."""
         self._builder.setup()
 
-    def build(self, key: str, units: Sequence[PlannedGroup]) -> Iterable[Outcome]:
+    def build(self, key: str, units: Sequence[PlannedGroup], lease: Lease) -> Iterable[Outcome]:
         """Build, and note it."""
         began = time.monotonic(), time.process_time()
-        outcomes = list(self._builder.build(key, units))
+        outcomes = list(self._builder.build(key, units, lease))
         with self._log.open("a") as file:
             file.write(json.dumps([*began, time.monotonic(), time.process_time()]) + "\n")
         return outcomes
@@ -61,35 +62,37 @@ class Timed:
         self._builder.teardown()
 
 
-_builder: Builder
+_here: tuple[Builder, Lease]
 
 
-def _begin(builder: Builder) -> None:
-    global _builder
+def _begin(builder: Builder, lease: Lease) -> None:
+    global _here
     cv2.setNumThreads(1)
-    _builder = builder
-    _builder.setup()
+    _here = builder, lease
+    builder.setup()
 
 
 def _build(item: Work) -> list[Outcome]:
-    return list(_builder.build(item.key, [item.unit]))
+    builder, lease = _here
+    return list(builder.build(item.key, [item.unit], lease))
 
 
-def _run(way: str, workers: int, work: Sequence[Work], builder: Builder) -> None:
+def _run(way: str, workers: int, work: Sequence[Work], builder: Builder, out: Path) -> None:
     if way == "loop":
-        _begin(builder)
-        for item in work:
-            _build(item)
-        builder.teardown()
+        with claim(out) as lease:
+            _begin(builder, lease)
+            for item in work:
+                _build(item)
+            builder.teardown()
     elif way == "pool":
         context = multiprocessing.get_context("spawn")
-        with context.Pool(workers, _begin, (builder,)) as pool:
+        with claim(out) as lease, context.Pool(workers, _begin, (builder, lease)) as pool:
             for _ in pool.imap_unordered(_build, work):
                 pass
     else:
         mode = "multi_processing" if workers > 1 else "in_memory"
         flags = [f"--direct_num_workers={workers}", f"--direct_running_mode={mode}"]
-        run_engine(work, builder, flags, "build", lambda key: False)
+        run_engine(work, builder, flags, "build", out)
 
 
 def build_all(folder: Path, way: str, workers: int) -> dict[str, float]:
@@ -102,11 +105,13 @@ def build_all(folder: Path, way: str, workers: int) -> dict[str, float]:
     index, params = read_index(folder / "clips.parquet", None), read_params(folder / "params.yaml")
     planned = [group for groups in plan(index, folder / "tracks", params).values() for group in groups]
     ordered = sorted(planned, key=lambda group: group.group)
-    work = [Work(f"train/unit-{number:06d}", group) for number, group in enumerate(ordered)]
+    work = [
+        Work(f"train/unit-{number:06d}", group.shard_digest, group) for number, group in enumerate(ordered)
+    ]
     with tempfile.TemporaryDirectory(dir=folder) as out:
         log = Path(out, "builds")
         inner = ShardBuilder(index.root, folder / "tracks", Path(out), sample_params(params), params.run)
-        _run(way, workers, work, Timed(inner, log))
+        _run(way, workers, work, Timed(inner, log), Path(out))
         builds = [json.loads(line) for line in log.read_text().splitlines()]
         tars = list(Path(out, "train").glob("*.tar"))
     if not len(builds) == len(tars) == len(work):
