@@ -19,7 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import cv2
 
-from benchmarks.mask_truth_clips import TUNING, Pair, RealClip, load, pairs
+from benchmarks.mask_truth_clips import CRFS, TUNING, Pair, RealClip, load, pairs
 from benchmarks.mask_truth_fresh import FRESH, animate
 from benchmarks.mask_truth_hard import HARD
 from benchmarks.mask_truth_report import Score, report
@@ -90,6 +90,12 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=4, help="score every n-th frame")
     parser.add_argument("--hard", action="store_true", help="also hard shapes, in a table of their own")
     parser.add_argument("--generation", type=int, choices=(1, 2), default=2, help="2: from decoded frames")
+    parser.add_argument(
+        "--measured",
+        choices=("", *CRFS),
+        default="",
+        help="version that the face is found in (default: the original)",
+    )
     parser.add_argument("--blind", action="store_true", help="lossless is not told")
     parser.add_argument("--out", type=Path, help="write all scores here as JSON")
     options = parser.parse_args()
@@ -104,7 +110,7 @@ def main() -> None:
     scores: list[Score] = []
     for index, clip in enumerate(clips):
         donor = clips[(index + 1) % len(clips)]
-        for pair in pairs(clip, donor, families, generation=options.generation):
+        for pair in pairs(clip, donor, families, generation=options.generation, measured=options.measured):
             scores += score(clip.name, pair, options.every, blind=options.blind)
         print(f"{clip.name}: {len(scores)} crops scored", flush=True)
     print("\n".join(report(scores, tables)))

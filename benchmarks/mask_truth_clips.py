@@ -1,7 +1,8 @@
 """Forged clips with known truth: real clips, forged, encoded and cropped with the same matrices."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
 
@@ -39,11 +40,13 @@ class RealClip:
       name: stem of its file.
       frames: (n, H, W, 3) uint8 RGB.
       points: (n, 468, 2) float32, smoothed mesh points in frame pixels.
+      rate: frames a second.
     """
 
     name: str
     frames: Frames
     points: npt.NDArray[np.float32]
+    rate: float = 25.0
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,12 @@ def load(path: Path, most: int) -> RealClip:
     Raises:
       ValueError: a frame shows no face.
     """
+    frames, rate = read_frames(path, most)
+    return RealClip(path.stem, frames, mesh(path.stem, frames, rate), rate)
+
+
+def read_frames(path: Path, most: int) -> tuple[Frames, float]:
+    """The first frames of a video, (n, H, W, 3) uint8 RGB, H and W even, and frames a second."""
     frames, rate = [], 25.0
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
@@ -82,29 +91,46 @@ def load(path: Path, most: int) -> RealClip:
             frames.append(image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2])
             if len(frames) == most:
                 break
+    return np.stack(frames), rate
+
+
+def mesh(name: str, frames: Frames, rate: float) -> npt.NDArray[np.float32]:
+    """(n, 468, 2) float32, smoothed mesh points of a clip of one face, frame pixels.
+
+    Raises:
+      ValueError: a frame shows no face.
+    """
     finder = FaceFinder()
     points = []
     for index, image in enumerate(frames):
         faces, _ = finder.find(image)
         if not faces:
-            raise ValueError(f"{path}: no face in frame {index}")
+            raise ValueError(f"{name}: no face in frame {index}")
         points.append(faces[0].points)
     smooth = gaussian_filter1d(np.stack(points), SMOOTH_SECONDS * rate, axis=0, mode="nearest")
-    return RealClip(path.stem, np.stack(frames), smooth.astype(np.float32))
+    return smooth.astype(np.float32)
 
 
-def recode(frames: Frames, crf: int, preset: str = "medium") -> Frames:
-    """H.264 (4:2:0) and back: (n, H, W, 3) uint8 RGB, H and W even, to the same."""
+def encode(frames: Frames, crf: int, preset: str = "medium", rate: float = 25) -> bytes:
+    """Frames, (n, H, W, 3) uint8 RGB, H and W even, as an mp4 file of H.264 (4:2:0)."""
     file = BytesIO()
     with av.open(file, "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=25, options={"crf": str(crf), "preset": preset})
+        stream = container.add_stream(
+            "libx264",
+            rate=Fraction(rate).limit_denominator(1001),
+            options={"crf": str(crf), "preset": preset},
+        )
         stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], "yuv420p"
         stream.codec_context.thread_count = 1
         for image in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgb24")))
         container.mux(stream.encode())
-    file.seek(0)
-    with av.open(file) as container:
+    return file.getvalue()
+
+
+def recode(frames: Frames, crf: int, preset: str = "medium") -> Frames:
+    """H.264 (4:2:0) and back: (n, H, W, 3) uint8 RGB, H and W even, to the same."""
+    with av.open(BytesIO(encode(frames, crf, preset))) as container:
         out = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     if len(out) != len(frames):
         raise ValueError(f"{len(out)} of {len(frames)} frames came back")
@@ -134,15 +160,19 @@ def pairs(
     families: tuple[str, ...] = FAMILIES,
     size: int = 256,
     generation: int = 2,
+    measured: str = "",
 ) -> Iterator[Pair]:
     """Every forged pair of a clip at every compression, then its null pairs.
 
     In the second generation the forger works on the decoded raw clip, as in FaceForensics++: even a raw fake
     has been through RGB and 4:2:0 once more than its real clip. In the first it works on what the raw clip
     was encoded from, so that real and fake are equal bit by bit where alpha is 0.
+
+    Crops lie where the face is found in the version that `measured` names, or in what was encoded.
     """
-    matrices, shapes = geometry(clip, size)
     coded = {name: recode(clip.frames, crf) for name, crf in CRFS.items()}
+    seen = replace(clip, points=mesh(clip.name, coded[measured], clip.rate)) if measured else clip
+    matrices, shapes = geometry(seen, size)
     real = {name: warp_all(frames, matrices, size) for name, frames in coded.items()}
     for family in families:
         fake, alpha = forged(clip, clip.frames if generation == 1 else coded["raw"], donor, family)

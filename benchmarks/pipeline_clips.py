@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -24,19 +25,36 @@ _FAKE = "manipulated_sequences/{}/{}/videos"
 _GRAIN = 0.5
 
 
-def make_corpus(folder: Path, frames: int, groups: int) -> None:
-    """Write a tree of `groups` source groups: a real clip and four fakes, each raw, c23 and c40.
+def make_corpus(work: Path, frames: int, groups: int) -> Path:
+    """A tree of source groups in `work`: a real clip and four fakes each, every one raw, c23 and c40.
 
-    Only two groups are made. The others are hard links to the first, so that any number costs no time.
+    One group is filmed, and kept. All are hard links to it, so that any number costs no time.
 
     Args:
-      folder: of the tree; an earlier one of the same size is kept.
+      work: folder for clips of every length and trees of every size.
       frames: of every clip.
-      groups: even, at least 4 (train, val and test want a pair each, or share one).
+      groups: even, two at least.
+
+    Returns:
+      The tree, in FaceForensics++'s layout; all of it is for training.
     """
+    filmed, tree = work / f"filmed {frames}", work / f"tree of {groups} of {frames}"
+    _film_group(filmed, frames)
+    shutil.rmtree(tree, ignore_errors=True)
+    for number in range(groups):
+        for clip, twin in zip(clips_of_group(filmed), clips_of_group(tree, number), strict=True):
+            twin.parent.mkdir(parents=True, exist_ok=True)
+            os.link(clip, twin)
+    pairs = [[f"{number:03d}", f"{number + 1:03d}"] for number in range(0, groups, 2)]
+    for split, part in {"train": pairs, "val": [], "test": []}.items():
+        (tree / f"{split}.json").write_text(json.dumps(part))
+    return tree
+
+
+def _film_group(folder: Path, frames: int) -> None:
+    """Write the 15 files of a group, unless they are there."""
     marker = folder / "made.json"
-    wanted = {"frames": frames, "groups": groups}
-    if marker.exists() and json.loads(marker.read_text()) == wanted:
+    if marker.exists():
         return
     writers = {
         (method, compression): Writer(folder / _place(method, compression) / _name(method, 0), crf)
@@ -52,16 +70,9 @@ def make_corpus(folder: Path, frames: int, groups: int) -> None:
             pictures[method], _ = forge(family, real, face, donor, donor_face, phase=i / 8, seed=1)
         for (method, _), writer in writers.items():
             writer.write(pictures[method])
-    for (method, compression), writer in writers.items():
+    for writer in writers.values():
         writer.close()
-        for number in range(1, groups):
-            twin = folder / _place(method, compression) / _name(method, number)
-            twin.unlink(missing_ok=True)
-            os.link(writer.path, twin)
-    pairs = [[f"{number:03d}", f"{number + 1:03d}"] for number in range(0, groups, 2)]
-    for split, part in {"train": pairs, "val": [], "test": []}.items():
-        (folder / f"{split}.json").write_text(json.dumps(part))
-    marker.write_text(json.dumps(wanted))
+    marker.write_text(json.dumps({"frames": frames}))
 
 
 def clips_of_group(folder: Path, number: int = 0) -> Iterator[Path]:
