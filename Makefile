@@ -1,6 +1,7 @@
 # make demo   the main job on a demo corpus: .venv, pinned install, corpus, `dvc repro`
 # make train-demo   after make demo: LAE in two rounds of labels (an oracle answers), a table and pictures
 # make test   .venv, pinned install, lint, types, all tests
+# make soak   after make test: 30 kills on a Flink cluster, shards compared after each (KILLS=30 SEED=0)
 # make wheel  dist/*.whl, for workers on other machines (pipelines/Containerfile)
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -9,7 +10,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: demo train-demo test lint wheel clean
+.PHONY: demo train-demo test soak lint wheel clean
 
 demo: .venv/demo.done
 	dvc repro
@@ -22,6 +23,9 @@ train-demo: .venv/train.done
 
 test: .venv/test.done lint
 	pytest --numprocesses auto --dist loadgroup
+
+soak: .venv/test.done
+	python -m benchmarks.soak --kills $(or $(KILLS),30) --seed $(or $(SEED),0)
 
 lint: .venv/test.done
 	ruff format --check .
