@@ -290,7 +290,9 @@ def reasons(folder: Path) -> dict[str, str]:
     return {row.unit: f"{row.reason} {row.detail}".strip() for row in rows if row.status != "ok"}
 
 
-def test_clips_that_went_or_changed_are_outcomes_and_are_retried(work):
+def test_clips_that_went_or_changed_are_outcomes_and_are_retried(work, tmp_path, monkeypatch):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     assert work.index() == work.track() == 0
     corpus = as_path("memory://pair/corpus")
     real, fake = f"{REALS}/000.mp4", f"{FAKES}/001_000.mp4"
@@ -312,7 +314,7 @@ def test_clips_that_went_or_changed_are_outcomes_and_are_retried(work):
             file.write(data)
     assert work.shard("--retry-failed") == 0
     assert reasons(work.shards) == {}
-    assert not list(Path(tempfile.gettempdir()).glob(".lae-shards-copies-*/*/*.mp4"))
+    assert list((tmp_path / "temporary").iterdir()) == []
 
 
 def test_an_index_behind_a_url_probes_what_was_touched_alone(work, capsys):
