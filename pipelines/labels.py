@@ -17,7 +17,7 @@ from schemas.errors import UsageError
 from schemas.label import Label
 from schemas.params_file import read_params
 from schemas.params_training import LabelParams
-from schemas.paths import local
+from schemas.paths import as_path, inside, is_url, local
 
 # To be raised when the same input gives other labels.
 VERSION = 2
@@ -74,9 +74,11 @@ def open_source(
 
 
 def _path(place: str, kind: str) -> Path:
+    if kind == "oracle" and is_url(place):
+        return as_path(place)
     # A shell leaves ~ alone where it does not begin a word.
     try:
-        return Path(place).expanduser()
+        return local(place).expanduser()
     except RuntimeError:
         raise UsageError(f"--from {kind}:{place}: there is no such user; write the path in full") from None
 
@@ -92,10 +94,10 @@ def _check_params(params: LabelParams) -> None:
 def _check_out(out: Path, folders: Sequence[Path], requests: Requests, source: Source) -> None:
     """Refuse a folder where somebody's work would be overwritten."""
     for folder in (requests.folder, *folders):
-        if out.resolve().is_relative_to(folder.resolve()):
+        if inside(out, folder):
             raise UsageError(f"--out {out}: inside {folder}, which is read; give another folder")
         for name in (DRAWN, MASKS):
-            if folder.resolve().is_relative_to((out / name).resolve()):
+            if inside(folder, out / name):
                 raise UsageError(
                     f"--out {out}: {folder}, which is read, lies in its {name}/, which is written; give "
                     "another folder"

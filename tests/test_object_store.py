@@ -27,6 +27,8 @@ from schemas.files import read_rows
 from schemas.params_training import TrainParams
 from schemas.paths import as_path
 from tests.dvc_command import dvc
+from tests.labels_factory import contents, requests_of
+from tests.labels_factory import run as ask
 from tests.s3_server import serve
 from tests.work import Work, digests, stamps
 from training.data import TrainingLoader
@@ -86,9 +88,12 @@ def test_a_run_behind_urls_gives_the_bytes_of_a_local_one(remote, built):
     assert read_rows(remote.clips, Clip) == read_rows(built.clips, Clip)
 
 
-def test_a_rerun_behind_urls_writes_no_track_and_no_shard_again(remote, s3):
+def test_a_rerun_behind_urls_writes_no_track_and_no_shard_again(remote, s3, capsys):
     folder = s3.folder / "data/work"
     before, seen = stamps(folder), len(s3.requests())
+    assert remote.shard("--dry-run") == 0
+    assert "would build 0 of 3 shards" in capsys.readouterr().out
+    assert stamps(folder) == before
     assert remote.track() == remote.shard() == 0
     changed = {name for name, stamp in stamps(folder).items() if stamp != before[name]}
     assert not [name for name in changed if name.endswith(".tar") or "groups/" in name]
@@ -184,7 +189,7 @@ def test_a_reader_never_sees_half_a_shard_while_writers_are_killed(writing, many
     try:
         # Right when a tar is seen that no sidecar vouches for yet, or soon after a sidecar is.
         for victim, suffix, enough in (("group", ".tar", 1), ("main", ".json", 5), ("worker", ".tar", 10)):
-            run = Run(writing, "shard", 2)
+            run = Run(writing, "shard", 2 if victim == "worker" else 1)
             try:
                 wait_for(run, lambda suffix=suffix, enough=enough: count(writing.shards, suffix) >= enough)
                 assert run.kill(victim, random.Random(enough))
@@ -260,6 +265,14 @@ def test_a_broken_shard_behind_a_url_is_named(remote, s3, tmp_path):
         list(loader.epoch(0))
     with pytest.raises(UsageError, match=r"s3://data/nothing/index\.json: cannot be read"):
         read_pool([f"{URL}/nothing"])
+
+
+def test_the_oracle_answers_from_shards_behind_a_url(remote, built, tmp_path):
+    requests_of(tmp_path / "requests", built.shards, lambda row: row["mask_kind"] == "difference")
+    for name, folder in (("here", built.shards), ("there", remote.shards)):
+        made, _ = ask(tmp_path / "requests", f"oracle:{folder}", tmp_path / name)
+        assert {label.state for label in made.values()} == {"labelled"}
+    assert contents(tmp_path / "there") == contents(tmp_path / "here")
 
 
 def test_dvc_pushes_to_the_store_and_pulls_from_it(s3, built, tmp_path):

@@ -14,6 +14,7 @@ from pipelines.annotation.question import Requests
 from pipelines.shard_folder import index_dataset, read_folder, read_members
 from schemas.errors import UsageError
 from schemas.label import Reason, Verdict
+from schemas.paths import as_path, is_url
 from schemas.request import LabelRequest
 from transforms.audit.verify_sample import IMAGES
 from transforms.labelling import Answer
@@ -47,7 +48,7 @@ class Oracle:
             else:
                 by_shard.setdefault(row["shard"], []).append(request)
         for shard, asked in by_shard.items():
-            members = read_members(Path(shard), [request.key for request in asked])
+            members = read_members(as_path(shard), [request.key for request in asked])
             for request in asked:
                 yield _answer(request, self.rows[request.key], members.get(request.key, {}))
 
@@ -64,7 +65,7 @@ def open_oracle(folders: Sequence[Path], requests: Requests) -> Oracle:
     """
     rows: dict[str, dict[str, Any]] = {}
     for path in folders:
-        if not path.is_dir():
+        if not is_url(path) and not path.is_dir():
             raise UsageError(f"--from oracle:{path}: no such folder; name shards that pipelines.shard made")
         folder = read_folder(path)
         if folder.unit != "frame":
