@@ -154,7 +154,7 @@ def measure(case: Case) -> Rates:
         mask_bytes=mask,
         record_bytes=record,
         track_bytes=track.stat().st_size / reference.frames,
-        unit_bytes=len(pickle.dumps(planned)) / len(case.clips),
+        unit_bytes=sum(len(pickle.dumps(group)) for group in planned) / len(case.clips),
         driver_bytes=MEASURED.driver_bytes,
     )
     # What a whole run costs beyond decoding and masks is put down to its crops: warp, JPEG, records, Beam.
