@@ -46,6 +46,7 @@ def project(built, demo_corpus, tmp_path):
     return tmp_path
 
 
+@pytest.mark.timeout(600)
 def test_an_experiment_changes_a_parameter_and_a_job_makes_its_shards(project, built, monkeypatch):
     monkeypatch.setenv("LAE_LOG_FORMAT", "json")
     work = project / "work/demo"

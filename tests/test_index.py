@@ -92,7 +92,11 @@ def test_clips_outcomes_and_metadata(tree, tmp_path, capsys):
         "root": str(tree),
         "split": "official",
     }
-    assert sorted(path.name for path in out.parent.iterdir()) == ["clips.outcomes.parquet", "clips.parquet"]
+    assert sorted(path.name for path in out.parent.iterdir()) == [
+        "clips.outcomes.parquet",
+        "clips.parquet",
+        "clips.parquet.status.json",
+    ]
     said = capsys.readouterr().out.splitlines()
     assert f"{out}: 24 clips in 4 groups: 24 ok, 1 skipped, 0 failed" in said
     assert said[-1] == f"see {tmp_path}/work/clips.outcomes.parquet"

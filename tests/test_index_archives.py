@@ -87,6 +87,7 @@ def test_sequences_are_clips_with_facts(tree, tmp_path):
         "clips.outcomes.parquet",
         "clips.parquet",
         "clips.parquet.archives",
+        "clips.parquet.status.json",
     ]
 
 

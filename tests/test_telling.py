@@ -14,10 +14,11 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from pipelines import logs, publish, status
+from pipelines import logs, publish, status, status_file
 from pipelines.progress import Looker, progress
 from schemas.convert import from_row, json_schema
 from schemas.outcome import Outcome
+from schemas.paths import as_path
 from schemas.sidecar import Sidecar
 from schemas.status import RunStatus
 from tests.work import digests, stamps
@@ -203,6 +204,20 @@ def test_a_stopped_run_says_so(work, monkeypatch):
         work.shard()
     found = read_status(work.root / "shards.status.json")
     assert (found.state, found.exit_code, found.done, found.total) == ("stopped", 1, 0, 2)
+
+
+def test_a_status_may_be_behind_a_url_and_one_that_cannot_be_written_ends_nothing(tmp_path, capsys):
+    url = f"memory://{tmp_path.name}/shards.status.json"
+    with status_file.kept(status_file.StatusFile(as_path(url), "shard", "")) as told:
+        told(0)
+    assert status.main([url]) == 0
+    assert f"{url}: shard: finished with 0" in capsys.readouterr().out
+    (tmp_path / "file").touch()
+    nowhere = tmp_path / "file/status.json"
+    with status_file.kept(status_file.StatusFile(nowhere, "shard", "")) as told:
+        status_file.current().step("shard")
+        told(0)
+    assert not nowhere.exists()
 
 
 def test_what_is_no_status_is_bad_usage(tmp_path):
