@@ -32,7 +32,7 @@ _UNITS = 12
 def _measure_cases(options: argparse.Namespace, frames: int) -> dict[str, list[Cost]]:
     tree = make_corpus(options.work, frames, GROUPS)
     found: dict[str, list[Cost]] = {}
-    for case in _QUICK_CASES if options.quick else CASES:
+    for case in _QUICK_CASES if options.quick else [CASES[number - 1] for number in options.cases]:
         found[case.name] = [measure_case(options.work, tree, case) for _ in range(options.rounds)]
         title = f"{case.name}: {found[case.name][0].samples} samples of clips of {frames} frames"
         speed_report.show(title, speed_report.case_rows(found[case.name]))
@@ -67,6 +67,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of figures.json and speed.png")
     parser.add_argument("--quick", action="store_true", help="small clips: about 5 minutes on two free cores")
     parser.add_argument("--frames", type=int, default=300, help="frames of each clip (default: %(default)s)")
+    numbers = range(1, len(CASES) + 1)
+    said = ", ".join(f"{number}: {case.name}" for number, case in zip(numbers, CASES, strict=True))
+    parser.add_argument("--cases", type=int, nargs="+", choices=numbers, default=[*numbers], help=said)
     parser.add_argument("--rounds", type=int, default=1, help="times that each is measured")
     parser.add_argument("--scaling", action="store_true", help="two workers against a pool of two")
     parser.add_argument("--units", type=int, default=_UNITS, help="shards of the engine's runs, even")

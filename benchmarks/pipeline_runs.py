@@ -83,6 +83,8 @@ def _watch(pid: int, peak: dict[str, float]) -> None:
                 status = Path(f"/proc/{process.pid}/status").read_text()
             except (psutil.Error, OSError):
                 continue
+            if not words:
+                continue  # not started yet
             kind = "decoder" if "pipelines.isolation" in words else "run" if process is root else "worker"
             for line in status.splitlines():
                 if line.startswith("VmHWM"):
