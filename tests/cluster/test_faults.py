@@ -118,6 +118,20 @@ def test_an_interrupted_command_cancels_its_job(many, work, cluster, interrupt):
     assert digests(work.shards) == digests(many.shards)
 
 
+def test_a_job_server_that_is_killed_ends_the_command(many, work, cluster):
+    with begun(work, *cluster.flags(1)) as run:
+        cluster.services["jobserver"].process.kill()
+        code, words = run.wait()
+    assert code == 1
+    assert "stopped: the job service went away" in words
+    assert "Traceback" not in words
+    cluster.start_job_server()
+    orphan = cluster.jobs()[0]
+    cluster.until(lambda: orphan in cluster.jobs("FAILED", "FINISHED"), "the end of its job")
+    assert work.shard() == 0
+    assert digests(work.shards) == digests(many.shards)
+
+
 def test_no_job_service_is_found_out_before_work_begins(work, monkeypatch):
     monkeypatch.setattr("pipelines.job_service._ANSWER", 1.0)
     with pytest.raises(UsageError, match=r"--job_endpoint=127\.0\.0\.1:9: no job service answers there"):
