@@ -166,7 +166,7 @@ def read_only(many: Work, work: Work, run: Run) -> None:
     """A run that ends because it may not write; the next one may."""
     code, words = run.wait()
     assert code == 1
-    assert f"stopped: {work.shards} " in words
+    assert f"stopped: {work.shards}" in words
     assert "read-only file system; mount it for writing" in words
     assert "Traceback" not in words
     assert work.shard() == 0
