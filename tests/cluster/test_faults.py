@@ -19,7 +19,7 @@ from tests.bad_work import documented, good_work, open_work, outcomes
 from tests.cluster.flink import write_worker
 from tests.work import Work, digests
 
-pytestmark = [pytest.mark.xdist_group("cluster"), pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture
