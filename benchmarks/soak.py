@@ -29,7 +29,9 @@ from tests.work import Work, digests
 
 VICTIMS = ("worker", "taskmanager", "decoder", "command")
 _MODULES = {"worker": "pipelines.boot", "decoder": "pipelines.isolation"}
-_ENDED = 30.0  # seconds
+# Seconds after a job, and after its TaskManagers.
+_IDLE = 10.0
+_ORPHANED = 90.0  # A worker that was just started asks for its orders for a minute.
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,9 @@ class Kill:
       restarts: failures that Flink saw and mended.
       same: whether all files are those of an undisturbed run, with the same bytes.
       parts: temporary files that are left.
-      processes: workers and decoders that are left.
+      idle: workers and decoders that are left while their TaskManagers live: Beam forgets a worker that was
+        started for a task that then failed.
+      orphans: those that are left when the TaskManagers were ended.
       words: of the runs.
     """
 
@@ -57,19 +61,20 @@ class Kill:
     restarts: int
     same: bool
     parts: int
-    processes: int
+    idle: int
+    orphans: int
     words: str
 
     def good(self) -> bool:
         """Whether nothing was lost, and nothing is left."""
-        return self.again == 0 and self.same and not self.parts and not self.processes
+        return self.again == 0 and self.same and not self.parts and not self.orphans
 
     def line(self, results: int) -> str:
         """One row of the table."""
         return (
             f"{self.victim:12s} {self.moment:5.1f} {self.finished:6d}/{results} {self.code:5d} "
             f"{self.again:6d} {self.restarts:9d}  {'yes' if self.same else 'NO':10s} {self.parts:5d} "
-            f"{self.processes:10d}"
+            f"{self.idle:5d} {self.orphans:8d}"
         )
 
 
@@ -87,6 +92,16 @@ def strike(cluster: Cluster, run: Run, victim: str, choice: random.Random) -> bo
                 return True
         time.sleep(0.01)
     return False
+
+
+def left(cluster: Cluster, seconds: float) -> int:
+    """Number of workers and decoders that are still there after some seconds."""
+    end = time.monotonic() + seconds
+    while True:
+        found = [pid for module in _MODULES.values() for pid in cluster.workers(module)]
+        if not found or time.monotonic() > end:
+            return len(found)
+        time.sleep(0.1)
 
 
 def disturb(
@@ -111,9 +126,13 @@ def disturb(
         words += more
     cluster.heal()
     parts = len(list(work.shards.rglob(".*")))
-    end = time.monotonic() + _ENDED
-    while (left := [*cluster.workers(), *cluster.workers(_MODULES["decoder"])]) and time.monotonic() < end:
-        time.sleep(0.1)
+    idle = left(cluster, _IDLE)
+    orphans = 0
+    if idle:
+        for name in TASK_MANAGERS:
+            cluster.services[name].process.kill()
+        orphans = left(cluster, _ORPHANED)
+        cluster.heal()
     return Kill(
         victim if hit else "nobody",
         moment,
@@ -123,7 +142,8 @@ def disturb(
         restarts,
         digests(work.shards) == whole,
         parts,
-        len(left),
+        idle,
+        orphans,
         words,
     )
 
@@ -148,7 +168,7 @@ def main() -> int:
         print(
             f"{duration:.1f} s undisturbed on two slots, {results} shards, {len(whole)} files; seeds "
             f"{options.seed} to {options.seed + options.kills - 1}\n"
-            "seed victim        at s  finished  exit  again  restarts  same bytes  temp  processes",
+            "seed victim        at s  finished  exit  again  restarts  same bytes  temp  idle  orphans",
             flush=True,
         )
         bad = 0

@@ -142,8 +142,12 @@ class Cluster:
         self._start_flink("jobmanager", "runtime.entrypoint.StandaloneSessionClusterEntrypoint", "700m")
         for name in TASK_MANAGERS:
             self.start_task_manager(name)
-        self.services["job server"] = Service(self._job_server_command, self._folder / "job-server.log")
+        self.start_job_server()
         self.until(lambda: self.task_managers() == len(TASK_MANAGERS), "two TaskManagers")
+
+    def start_job_server(self) -> None:
+        """Start Beam's job server; returns when it listens."""
+        self.services["jobserver"] = Service(self._job_server_command, self._folder / "jobserver.log")
         self.until(lambda: listens(self._job), "job server")
 
     def _start_flink(self, name: str, main: str, heap: str, *flags: str) -> None:
@@ -230,10 +234,12 @@ class Cluster:
         return sorted(found)
 
     def heal(self) -> None:
-        """Start killed TaskManagers again; returns when the cluster is whole, and nothing runs."""
+        """Start again what was killed; returns when the cluster is whole, and nothing runs."""
         for name in TASK_MANAGERS:
             if self.services[name].process.poll() is not None:
                 self.start_task_manager(name)
+        if self.services["jobserver"].process.poll() is not None:
+            self.start_job_server()
         for job in self.jobs("RUNNING", "RESTARTING", "CREATED"):
             self.cancel(job)
         idle = {"taskmanagers": len(TASK_MANAGERS), "slots-available": len(TASK_MANAGERS), "jobs-running": 0}

@@ -19,7 +19,7 @@ from tests.bad_work import documented, good_work, open_work, outcomes
 from tests.cluster.flink import write_worker
 from tests.work import Work, digests
 
-pytestmark = [pytest.mark.xdist_group("cluster"), pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture
@@ -118,6 +118,20 @@ def test_an_interrupted_command_cancels_its_job(many, work, cluster, interrupt):
     assert digests(work.shards) == digests(many.shards)
 
 
+def test_a_job_server_that_is_killed_ends_the_command(many, work, cluster):
+    with begun(work, *cluster.flags(1)) as run:
+        cluster.services["jobserver"].process.kill()
+        code, words = run.wait()
+    assert code == 1
+    assert "stopped: the job service went away" in words
+    assert "Traceback" not in words
+    cluster.start_job_server()
+    orphan = cluster.jobs()[0]
+    cluster.until(lambda: orphan in cluster.jobs("FAILED", "FINISHED"), "the end of its job")
+    assert work.shard() == 0
+    assert digests(work.shards) == digests(many.shards)
+
+
 def test_no_job_service_is_found_out_before_work_begins(work, monkeypatch):
     monkeypatch.setattr("pipelines.job_service._ANSWER", 1.0)
     with pytest.raises(UsageError, match=r"--job_endpoint=127\.0\.0\.1:9: no job service answers there"):
@@ -152,7 +166,7 @@ def read_only(many: Work, work: Work, run: Run) -> None:
     """A run that ends because it may not write; the next one may."""
     code, words = run.wait()
     assert code == 1
-    assert f"stopped: {work.shards} " in words
+    assert f"stopped: {work.shards}" in words
     assert "read-only file system; mount it for writing" in words
     assert "Traceback" not in words
     assert work.shard() == 0
