@@ -54,7 +54,12 @@ def shards_of(work: Work, *targets: str) -> set[str]:
     """Files of the shards that these groups are in."""
     rows = read_rows(work.shards / "plan.parquet", PlannedClip)
     tars = {row.shard for row in rows if row.group in {f"youtube/{target}" for target in targets}}
-    return {f"{tar.removesuffix('.tar')}{suffix}" for tar in tars for suffix in (".tar", ".parquet", ".json")}
+    names = {
+        f"{tar.removesuffix('.tar')}{suffix}"
+        for tar in tars
+        for suffix in (".tar", ".idx", ".parquet", ".json")
+    }
+    return {name for name in names if (work.shards / name).exists()}  # an empty shard has no .idx
 
 
 def tars_of(work: Work, target: str) -> dict[str, str]:
