@@ -165,7 +165,7 @@ def test_nothing_below_the_work_folder_holds_a_person_who_was_taken_down(taken):
     wanted = traces(before)
     found = find(before.work.root, wanted)
     assert set.union(*found.values()) == wanted, "what is looked for is there, and can be found"
-    assert {Path(name).suffix for name in found} == {".tar", ".parquet", ".png"}
+    assert {Path(name).suffix for name in found} == {".tar", ".idx", ".parquet", ".png"}
     assert find(after.work.root, wanted) == {}
 
     kept = after.clips()
