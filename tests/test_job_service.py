@@ -41,3 +41,20 @@ def test_an_error_that_a_worker_raised_ends_a_job_with_its_message_and_its_exit_
             work.shard(*loopback, "--no_such_flag")
         assert caught.value.code == 2
     assert digests(work.shards) == digests(built.shards)
+
+
+def test_a_bug_in_a_worker_ends_a_job_with_one_line(built, tmp_path):
+    work = built.copy(tmp_path / "work")
+    shutil.rmtree(work.shards)
+    (tmp_path / "planted").mkdir()
+    (tmp_path / "planted" / "sitecustomize.py").write_text(
+        "from pipelines.shard_builder import ShardBuilder\n"
+        "def build(*arguments): raise ZeroDivisionError('a planted bug')\n"
+        "ShardBuilder.build = build\n"
+    )
+    with job_service(tmp_path) as service, worker_pool(tmp_path, tmp_path / "planted") as pool:
+        code, words = Run(work, "shard", 0, *flags(service, pool)).wait()
+    assert code == 1
+    assert "stopped: the job failed: ZeroDivisionError: a planted bug" in words
+    assert "what is finished is kept: run again" in words
+    assert "Traceback" not in words
