@@ -20,19 +20,23 @@ from transforms.synthesis.people import Person, Portrait, make_person
 TINY = DemoParams(identities=6, frames=12, methods=tuple(METHODS), compressions=tuple(CRF), seed=0)
 
 
-class OneCluster(LoadScopeScheduling):
-    """Sends the tests of the Flink cluster to one of xdist's workers, all others one by one to any.
+# Tests that share a server, or what is dear to make, by the beginning of their names.
+TOGETHER = ("tests/cluster/", "tests/test_object_store.py")
+
+
+class Together(LoadScopeScheduling):
+    """Sends tests that share a server to one of xdist's workers, all others one by one to any.
 
     This is what marks of xdist_group are for; with pytest 9.2, xdist 3.8 no longer sees them.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return "cluster" if nodeid.startswith("tests/cluster/") else nodeid
+        return next((start for start in TOGETHER if nodeid.startswith(start)), nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneCluster | None:
-    return OneCluster(config, log) if config.getvalue("dist") == "loadgroup" else None
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together | None:
+    return Together(config, log) if config.getvalue("dist") == "loadgroup" else None
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,6 @@ from tests.work import Work, digests, stamps
 from training.data import TrainingLoader
 from training.loading.pool import read_pool
 
-pytestmark = pytest.mark.xdist_group("s3")
 URL = "s3://data"
 
 
