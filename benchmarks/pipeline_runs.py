@@ -83,9 +83,14 @@ def _watch(pid: int, peak: dict[str, float]) -> None:
                 status = Path(f"/proc/{process.pid}/status").read_text()
             except (psutil.Error, OSError):
                 continue
-            if not words:
-                continue  # not started yet
-            kind = "decoder" if "pipelines.isolation" in words else "run" if process is root else "worker"
+            if "pipelines.isolation" in words:
+                kind = "decoder"
+            elif process is root:
+                kind = "run"
+            elif "pipelines.worker" in words:
+                kind = "worker"
+            else:
+                continue
             for line in status.splitlines():
                 if line.startswith("VmHWM"):
                     peak[kind] = max(peak.get(kind, 0), int(line.split()[1]) / 1024)
