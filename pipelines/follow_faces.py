@@ -1,5 +1,6 @@
 """The faces of one clip, found and followed."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -28,16 +29,23 @@ class FaceFollower:
     def __init__(self, child: Isolated, clip_files: ClipFiles, track: TrackParams, crop: CropParams):
         self._child, self._files, self._track, self._crop = child, clip_files, track, crop
 
-    def rows(self, clip: Clip, fakes: Sequence[Clip]) -> tuple[list[TrackFrame], str]:
+    def rows(
+        self, clip: Clip, fakes: Sequence[Clip], seen: Clip | None = None
+    ) -> tuple[list[TrackFrame], str]:
         """Rows of a clip's faces, and what happened on the way.
 
         Args:
-          clip: to look at.
+          clip: whose rows they are.
           fakes: that tell which of several faces was forged.
+          seen: version of the clip to look for faces in; where it cannot be read or shows none, the clip
+            itself is looked at.
 
         Raises:
           ClipError: if it cannot be read, or has no face.
         """
+        if seen is not None and seen != clip:
+            with contextlib.suppress(ClipError), self._files.open_clip(seen) as path:
+                return self._faces(path, clip, fakes)
         with self._files.open_clip(clip) as path:
             return self._crops(path, clip) if clip.cropped else self._faces(path, clip, fakes)
 

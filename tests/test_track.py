@@ -104,6 +104,36 @@ def test_a_cut_is_recorded_and_a_lost_face_leaves_a_gap(clips, tmp_path):
     assert [row.frame for row in rows] == [0, 1, 2, 3, 8, 9, 10, 11]
 
 
+def test_faces_of_a_lossless_clip_are_looked_for_in_its_c23_version(clips, tmp_path):
+    real, _, other = clips
+    corpus = tree(tmp_path / "corpus", real)
+    quicker = corpus / REAL.replace("raw", "c23") / "000.mp4"
+    write_video(quicker, other, crf=23)  # Another face tells which version was looked at.
+    _, rows, metadata = track(tmp_path, corpus)
+    _, rows_of_other, _ = track(tmp_path / "other", tree(tmp_path / "corpus of other", other))
+    assert metadata["clip"] == f"{REAL}/000.mp4"
+    assert {row.clip for row in rows} == {f"{REAL}/000.mp4"}
+    apart = np.array([row.landmarks for row in rows]) - [row.landmarks for row in rows_of_other]
+    assert np.sqrt((apart**2).mean()) < 1.5
+    write_video(quicker, other[:-1], crf=23)  # One that lacks a frame is no version of it.
+    _, rows, _ = track(tmp_path / "shorter", corpus)
+    _, rows_of_real, _ = track(tmp_path / "real", tree(tmp_path / "corpus of real", real))
+    assert rows == rows_of_real
+
+
+def test_where_the_c23_version_cannot_be_read_the_lossless_one_is_looked_at(clips, tmp_path):
+    real, _, _ = clips
+    corpus = tree(tmp_path / "corpus", real)
+    quicker = corpus / REAL.replace("raw", "c23") / "000.mp4"
+    write_video(quicker, real, crf=23)
+    work, _, _ = track(tmp_path, corpus)
+    quicker.unlink()
+    work.set(track={"smooth": 0.05})
+    assert work.track() == 0
+    rows = read_rows(work.tracks / "groups/youtube/000.parquet", schemas.TrackFrame)
+    assert len(rows) == len(real)
+
+
 def test_small_faces_are_refused_by_name(clips, tmp_path):
     real, _, _ = clips
     work = Work(tmp_path / "work", tree(tmp_path / "corpus", real), track={"min_face": 400})
