@@ -23,7 +23,7 @@ import numpy as np
 from pipelines.clips import Index, clip_path, read_index, reference_clip
 from pipelines.shard_tar import add_member
 from pipelines.spool import CropStore, Selection
-from pipelines.track import key_of
+from pipelines.track import key_of, seen_clip
 from schemas.clip import Clip
 from schemas.files import read_rows
 from schemas.params import Params
@@ -81,8 +81,9 @@ class Parts:
         return {"floor: decode": seconds}
 
     def detect(self) -> dict[str, float]:
-        """Looking for faces on the reference clip, without and with its decoding."""
-        track, path = self._params.track, self._path(reference_clip(self.clips))
+        """Looking for faces as `track` does, without and with the decoding of its clip."""
+        seen = seen_clip(reference_clip(self.clips), self.clips)
+        track, path = self._params.track, self._path(seen)
         whole, seen = cpu(lambda: list(observe(path, track.every, track.min_score, track.min_face)))
         frames = [item.frame for item in seen[1:]]
         again, _ = cpu(lambda: decode(path, frames))

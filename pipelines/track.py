@@ -67,7 +67,7 @@ def plan(index: Index, track: TrackParams, crop: CropParams) -> tuple[dict[str, 
         except ClipError as error:
             outcomes.append(_outcome(index.dataset, group, error))
             continue
-        seen = _seen(reference, clips)
+        seen = seen_clip(reference, clips)
         fakes = tuple(best[0] for best in versions(clips).values() if best[0].label == "fake")
         others = tuple(
             clip for clip in clips if (clip.width, clip.height) != (reference.width, reference.height)
@@ -81,7 +81,7 @@ def plan(index: Index, track: TrackParams, crop: CropParams) -> tuple[dict[str, 
     return groups, outcomes
 
 
-def _seen(reference: Clip, clips: Sequence[Clip]) -> Clip:
+def seen_clip(reference: Clip, clips: Sequence[Clip]) -> Clip:
     """The version of a reference clip that faces are looked for in."""
     if reference.compression != "raw" or reference.label != "real" or reference.cropped:
         return reference
