@@ -1,6 +1,5 @@
 """The faces of one clip, found and followed."""
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -43,11 +42,16 @@ class FaceFollower:
         Raises:
           ClipError: if it cannot be read, or has no face.
         """
+        passed_over = ""
         if seen is not None and seen != clip:
-            with contextlib.suppress(ClipError), self._files.open_clip(seen) as path:
-                return self._faces(path, clip, fakes)
+            try:
+                with self._files.open_clip(seen) as path:
+                    return self._faces(path, clip, fakes)
+            except ClipError as error:
+                passed_over = f"passed over {seen.clip} ({error.reason})"
         with self._files.open_clip(clip) as path:
-            return self._crops(path, clip) if clip.cropped else self._faces(path, clip, fakes)
+            rows, said = self._crops(path, clip) if clip.cropped else self._faces(path, clip, fakes)
+        return rows, f"{said} {passed_over}".strip()
 
     def _crops(self, path: Path, clip: Clip) -> tuple[list[TrackFrame], str]:
         """Of pictures that are face crops already, and how many had no face."""

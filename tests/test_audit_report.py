@@ -164,8 +164,9 @@ def test_notes_that_the_stages_make_have_a_kind():
             assert kind_of("shard", part) is not None, part
     official = "official mask: other_size: a.mp4: 3x3; re-encode it"
     assert split_note(f"{official}; {MOVED}") == [official, MOVED]
-    outcomes = [Outcome("track", "demo", "a", "a", "ok", detail="00:12:cut 01:30:switch", made=3)]
-    assert [(row.kind, row.count) for row in count_notes(outcomes)] == [("cut", 1), ("switch", 1)]
+    said = "00:12:cut 01:30:switch passed over c23/a b.mp4 (decode_error)"
+    outcomes = [Outcome("track", "demo", "a", "a", "ok", detail=said, made=3)]
+    assert [row.kind for row in count_notes(outcomes)] == ["cut", "passed over", "switch"]
 
 
 def test_without_pictures_the_report_says_so(tmp_path):

@@ -132,6 +132,8 @@ def test_where_the_c23_version_cannot_be_read_the_lossless_one_is_looked_at(clip
     assert work.track() == 0
     rows = read_rows(work.tracks / "groups/youtube/000.parquet", schemas.TrackFrame)
     assert len(rows) == len(real)
+    said = read_metadata(work.tracks / "groups/youtube/000.parquet")["events"]
+    assert said == f"passed over {REAL.replace('raw', 'c23')}/000.mp4 (missing)"
 
 
 def test_small_faces_are_refused_by_name(clips, tmp_path):

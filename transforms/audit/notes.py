@@ -145,6 +145,13 @@ KINDS = (
         r":switch\b",
         "Two faces were as near: the track may have gone over to another person. Look at who is seen.",
     ),
+    Kind(
+        "track",
+        "passed over",
+        r"\bpassed over \S.* \(\w+\)$",
+        "Faces were looked for in the lossless clip, because its c23 version could not be read or showed "
+        "none. If that one is damaged, get it again.",
+    ),
 )
 
 
