@@ -15,7 +15,7 @@ _ENDED = ("CANCELED", "FAILED", "FINISHED")
 def cancel(result: PipelineResult, options: PipelineOptions) -> None:
     """Cancel a job, and print what became of it.
 
-    Beam's job server for Flink (2.70) reports a batch job as cancelled, and lets it run on. Where
+    Beam's job server for Flink (2.65) reports a batch job as cancelled, and lets it run on. Where
     `--flink_master` is an address, the job is cancelled there, too; elsewhere it fails at the next result
     that it would commit, for the run has given up its folder.
     """
@@ -52,17 +52,22 @@ def _until(ended: Callable[[], bool]) -> bool:
 
 
 def _cancel_at_flink(master: str, job: str) -> bool:
-    """Cancel the Flink job of a Beam job; its name is the first part of Beam's id. Gives whether it ended."""
+    """Cancel the Flink job of a Beam job. Gives whether it ended.
+
+    Raises:
+      RuntimeError: if several jobs have its name (Beam's id without its last part): any may be another's.
+    """
     url = master if "://" in master else f"http://{master}"
-    states: dict[str, str] = {}
+    name = job.rpartition("_")[0]
 
-    def look() -> bool:
+    def cancelled() -> bool:
         jobs = requests.get(f"{url}/jobs/overview", timeout=_ANSWER).json()["jobs"]
-        states.clear()
-        states.update({each["jid"]: each["state"] for each in jobs if job.startswith(f"{each['name']}_")})
-        return all(state in _ENDED for state in states.values())
-
-    if not look():
-        for each in states:
+        ours = {each["jid"]: each["state"] for each in jobs if each["name"] == name}
+        alive = [each for each, state in ours.items() if state not in _ENDED]
+        if len(alive) > 1:
+            raise RuntimeError(f"{len(alive)} jobs at {url} are called {name}: cancel yours there")
+        for each in alive:
             requests.patch(f"{url}/jobs/{each}", timeout=_ANSWER)
-    return _until(look)
+        return bool(ours) and not alive
+
+    return _until(cancelled)

@@ -112,14 +112,17 @@ def check_beam_args(parser: argparse.ArgumentParser, rest: Sequence[str]) -> lis
 
     Exits with 2 at others.
     """
-    beam_args = [*shlex.split(os.environ.get("BEAM_ARGS", "")), *rest]
+    try:
+        beam_args = [*shlex.split(os.environ.get("BEAM_ARGS", "")), *rest]
+    except ValueError as error:
+        parser.error(f"BEAM_ARGS={os.environ['BEAM_ARGS']}: {error}; quote it as a shell would")
     beam = argparse.ArgumentParser(
         prog=parser.prog, usage=parser.format_usage().removeprefix("usage: "), allow_abbrev=False
     )
     for options in PipelineOptions.__subclasses__():
         options._add_argparse_args(beam)
     known, unknown = beam.parse_known_args(beam_args)
-    if unknown and known.job_endpoint:
+    if unknown and known.job_endpoint not in (None, "embed"):
         unknown = job_service.refused(known.job_endpoint, unknown)
     if unknown:
         parser.error(f"neither this command nor Beam knows {' '.join(unknown)}; see --help")

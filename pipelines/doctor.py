@@ -48,11 +48,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"--workers {arguments.workers}: at least 1")
     if arguments.out is not None and not arguments.out.is_dir():
         parser.error(f"--out {arguments.out}: no such folder; make it first, or mount it")
-    if not rest and not os.environ.get("BEAM_ARGS"):
-        return _examine_here(arguments.out)
-    if arguments.out is None:
+    here = not rest and not os.environ.get("BEAM_ARGS")
+    if not here and arguments.out is None:
         parser.error("with Beam's flags name the folder that the workers share: --out FOLDER")
-    return _examine_workers(parser, rest, arguments.out.absolute(), arguments.workers)
+    try:
+        if here:
+            return _examine_here(arguments.out)
+        return _examine_workers(parser, rest, arguments.out.absolute(), arguments.workers)
+    except OSError as error:  # Workers' own are in their reports.
+        print(f"FAILED  commit           {arguments.out}: {error.strerror}")
+        print("        -> results must be writable there: see who may write, and the mount")
+        return 1
 
 
 def _examine_here(out: Path | None) -> int:
@@ -64,13 +70,20 @@ def _examine_here(out: Path | None) -> int:
 
 def _examine_workers(parser: argparse.ArgumentParser, rest: Sequence[str], out: Path, workers: int) -> int:
     try:
-        from pipelines import cli, doctor_job, engine
+        from pipelines import cli, doctor_job, engine, job_service
+        from schemas.errors import UsageError
     except ImportError as error:
         print(f"error: this process cannot start a job: {error}; {INSTALL}", file=sys.stderr)
         return 1
-    options = engine.pipeline_options(cli.check_beam_args(parser, rest), workers)
+    try:
+        options = engine.pipeline_options(cli.check_beam_args(parser, rest), workers)
+        job_service.check(options)
+    except UsageError as error:
+        parser.error(str(error))
     try:
         reports = doctor_job.examine_workers(find_wanted(), out, options, workers)
+    except OSError:
+        raise
     except Exception as error:
         lines = [line.strip() for line in str(error).splitlines() if "Error" in line]
         print(f"FAILED  the job ended without a report: {(lines or [repr(error)])[-1]}")

@@ -1,9 +1,10 @@
 """What a job service says of itself before it gets a job: that it answers, and which flags are its own."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import grpc
+from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions
 from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
 
 from schemas.errors import UsageError
@@ -24,14 +25,16 @@ def _open(endpoint: str) -> Iterator[grpc.Channel]:
         yield channel
 
 
-def check(endpoint: str) -> None:
-    """Return if a job service answers; Beam itself would wait for minutes.
+def check(options: PipelineOptions) -> None:
+    """Return if the job service of some options answers, or they have none; Beam would wait for minutes.
 
     Raises:
-      UsageError: if none does.
+      UsageError: if it does not.
     """
-    with _open(endpoint):
-        pass
+    endpoint = options.view_as(PortableOptions).job_endpoint
+    if endpoint and endpoint != "embed":
+        with _open(endpoint):
+            pass
 
 
 def refused(endpoint: str, flags: Sequence[str]) -> list[str]:
@@ -43,7 +46,10 @@ def refused(endpoint: str, flags: Sequence[str]) -> list[str]:
     with _open(endpoint) as channel:
         service = beam_job_api_pb2_grpc.JobServiceStub(channel)
         request = beam_job_api_pb2.DescribePipelineOptionsRequest()
-        names = {option.name for option in service.DescribePipelineOptions(request, timeout=_ANSWER).options}
+        names: set[str] = set()
+        with suppress(grpc.RpcError):  # Not every job service tells.
+            answer = service.DescribePipelineOptions(request, timeout=_ANSWER)
+            names = {option.name for option in answer.options}
     left, known = [], False
     for flag in flags:
         if flag.startswith("--"):

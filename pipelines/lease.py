@@ -2,13 +2,15 @@
 
 import contextlib
 import json
+import socket
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from schemas import files
-from schemas.errors import StoppedError
+from schemas.errors import StoppedError, UsageError
+from schemas.paths import is_url
 
 _NAME = ".run.json"
 # Claims of this process, by folder.
@@ -34,8 +36,14 @@ class Lease:
         """Return if the run may commit results still.
 
         Raises:
-          StoppedError: if another run has claimed the folder since, or this one has ended.
+          StoppedError: if another run has claimed the folder since, or this one has ended, or this machine
+            does not see the folder.
         """
+        if not is_url(self.folder) and not self.folder.is_dir():
+            raise StoppedError(
+                f"{self.folder}: is not there on {socket.gethostname()}; mount the same folder at the same "
+                "path on every worker (python -m pipelines.doctor examines them)"
+            )
         if _holder(self.folder) != self.run:
             raise StoppedError(
                 f"{self.folder}: another run writes here now, or this one has ended; it puts nothing there "
@@ -60,8 +68,10 @@ def claim(folder: Path) -> Iterator[Lease]:
         yield lease
     finally:
         del _HELD[str(folder)]
-        if _holder(folder) == lease.run:
-            files.remove(folder / _NAME)
+        # What ended the block matters more than that the claim cannot be taken back.
+        with contextlib.suppress(OSError, StoppedError, UsageError):
+            if _holder(folder) == lease.run:
+                files.remove(folder / _NAME)
 
 
 @contextlib.contextmanager
@@ -78,5 +88,5 @@ def exclusive(folder: Path) -> Iterator[Lease]:
 def _holder(folder: Path) -> str | None:
     try:
         return json.loads(files.read_bytes(folder / _NAME))["run"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None

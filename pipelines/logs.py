@@ -184,8 +184,8 @@ def relayed() -> Iterator[LogSettings]:
         receiver.bind("")
 
         def receive() -> None:
-            while not ended.is_set():
-                line = receiver.recv(1 << 20)
+            # In the order in which they were sent: what came before the last one is said.
+            while (line := receiver.recv(1 << 20)) or not ended.is_set():
                 with contextlib.suppress(Exception):  # Anybody on this machine may send anything.
                     _logger.handle(logging.makeLogRecord(json.loads(line)))
 

@@ -1,9 +1,13 @@
 """Beam's counters and distributions of every stage, for dashboards; outcome rows are the truth."""
 
+import logging
+
 from apache_beam.metrics import Metrics
 from apache_beam.runners.runner import PipelineResult
 
 from schemas.outcome import Outcome
+
+logger = logging.getLogger(__name__)
 
 NAMESPACE = "lae"
 
@@ -24,11 +28,12 @@ def measure(name: str, value: float) -> None:
 def read(result: PipelineResult) -> dict[str, int]:
     """All of ours by name; of a distribution `<name>.count`, `.sum`, `.min` and `.max`.
 
-    Empty where a runner keeps none.
+    Empty where a runner keeps none, or does not give them: a job that is whole stays whole.
     """
     try:
         found = result.metrics().query()
-    except (NotImplementedError, AttributeError):
+    except Exception as error:
+        logger.warning("the runner gives no metrics: %s: %s", type(error).__name__, error)
         return {}
     values: dict[str, int] = {}
     for entry in [*found["counters"], *found["distributions"]]:

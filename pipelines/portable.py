@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import apache_beam as beam
 import grpc
-from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions
+from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineResult, PipelineState
 
 from pipelines import job_service
@@ -39,9 +39,7 @@ def run(graph: beam.PTransform, options: PipelineOptions) -> PipelineResult:
       RuntimeError: if it failed; with all that was said.
       KeyboardInterrupt: at Ctrl-C or SIGTERM, after the job was cancelled.
     """
-    endpoint = options.view_as(PortableOptions).job_endpoint
-    if endpoint and endpoint != "embed":
-        job_service.check(endpoint)
+    job_service.check(options)
     pipeline = beam.Pipeline(options=options)
     pipeline | graph
     with _terminable():

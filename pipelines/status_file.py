@@ -16,8 +16,9 @@ from pipelines.progress import Progress
 from schemas import SCHEMA_VERSION
 from schemas.convert import to_row
 from schemas.errors import StoppedError, UsageError
-from schemas.files import write_json
+from schemas.files import PART, write_json
 from schemas.outcome import Outcome
+from schemas.paths import is_url
 from schemas.program import STOPPED, USAGE, WHOLE
 from schemas.status import RunStatus, State
 
@@ -57,11 +58,13 @@ class StatusFile:
             parameters,
         )
         self._heart: threading.Thread | None = None
+        self._told = False
 
     def step(self, name: str) -> Callable[[Progress], None]:
         """Begin a step; gives what is to be told of its progress."""
         self._change(step=name, total=0, done=0, ok=0, skipped=0, failed=0, looked=0, rate=0.0, eta=None)
         if self._heart is None:
+            self._remove_parts()
             self._heart = threading.Thread(target=self._beat, daemon=True)
             self._heart.start()
         return self._tell
@@ -107,6 +110,12 @@ class StatusFile:
         with self._lock:
             self._status = dataclasses.replace(self._status, **changes)  # type: ignore[arg-type]
 
+    def _remove_parts(self) -> None:
+        """Remove what a run left that was killed while it wrote its status."""
+        if not is_url(self._path):
+            for path in self._path.parent.glob(f".{self._path.name}.*{PART}"):
+                path.unlink(missing_ok=True)
+
     def _beat(self) -> None:
         self._write()
         while not self._ended.wait(EVERY):
@@ -118,7 +127,9 @@ class StatusFile:
             write_json(self._path, to_row(self._status))
         except (OSError, StoppedError, UsageError) as error:
             said = getattr(error, "strerror", None) or error
-            logger.warning("%s: %s: no status is written", self._path, said)
+            level = logging.DEBUG if self._told else logging.ERROR
+            logger.log(level, "%s: %s: no status is written", self._path, said)
+            self._told = True
 
 
 def _now() -> str:
@@ -152,6 +163,9 @@ def kept(file: StatusFile) -> Iterator[Callable[[int], None]]:
     except KeyboardInterrupt:
         state = "stopped"
         codes.append(_INTERRUPTED)
+        raise
+    except SystemExit as ended:  # of a parser
+        codes.append(ended.code if isinstance(ended.code, int) else STOPPED)
         raise
     finally:
         _current.reset(token)

@@ -1,3 +1,6 @@
+import contextlib
+import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +17,9 @@ def flink(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture
 def cluster(flink: Cluster) -> Iterator[Cluster]:
-    """A whole cluster that nothing runs on."""
+    """A whole cluster that nothing runs on: workers that Beam left idle after a kill are ended."""
+    for worker in flink.workers():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(worker, signal.SIGKILL)
     yield flink
     flink.heal()
