@@ -5,7 +5,7 @@ import os
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -15,7 +15,7 @@ from schemas.digest import digest
 from schemas.errors import UsageError
 from schemas.outcome import Outcome
 from schemas.params_file import read_params
-from schemas.paths import absolute, as_path
+from schemas.paths import absolute, as_path, inside
 from schemas.program import FAILURES, WHOLE, make_parser
 
 _EPILOG = """
@@ -127,6 +127,21 @@ def check_beam_args(parser: argparse.ArgumentParser, rest: Sequence[str]) -> lis
     if unknown:
         parser.error(f"neither this command nor Beam knows {' '.join(unknown)}; see --help")
     return beam_args
+
+
+def check_out(out: Path, inputs: Mapping[str, Path]) -> None:
+    """Refuse a folder of results that holds what they are made of: what no result is, is removed there.
+
+    Args:
+      out: folder of the results.
+      inputs: by what they are called in the message.
+
+    Raises:
+      UsageError: if one is the folder, or in it.
+    """
+    for name, path in inputs.items():
+        if inside(path, out):
+            raise UsageError(f"--out {out}: {name} ({path}) is in it; give results a folder of their own")
 
 
 def finish(outcomes: Iterable[Outcome], made: str, look: Path, max_failed_fraction: float) -> int:

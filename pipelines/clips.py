@@ -1,6 +1,5 @@
 """The index that later stages start from: clips of one dataset, and where they are."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from schemas.clip import Clip, compression_rank
 from schemas.errors import UsageError
 from schemas.files import is_file, read_metadata, read_rows
 from schemas.names import clip_name
-from schemas.paths import is_url
+from schemas.paths import absolute, is_url
 from transforms.errors import ClipError
 from transforms.media import media_kind, split_archive
 from transforms.stills import picture_names
@@ -65,7 +64,7 @@ def read_index(path: Path, root: str | None) -> Index:
         path=path,
         dataset=clips[0].dataset,
         # Workers of other runners start in other folders.
-        root=root if "://" in root else os.path.abspath(root),  # noqa: PTH100
+        root=absolute(root),
         terms=metadata.get("terms", ""),
         groups={group: tuple(members) for group, members in sorted(groups.items())},
     )

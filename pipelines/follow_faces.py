@@ -15,6 +15,9 @@ from transforms.face_crops import MARGIN, as_they_are, follow
 from transforms.observe import ClipShape, observe
 from transforms.tracking import link, track_frames
 
+# What may be otherwise next time: a group that went on without such a file would keep what came of that.
+_MENDABLE = ("missing", "changed_on_disk", "unreadable", "decode_crashed", "decode_timeout")
+
 
 class FaceFollower:
     """Follows the faces of one clip after the other.
@@ -36,7 +39,7 @@ class FaceFollower:
         Args:
           clip: whose rows they are.
           fakes: that tell which of several faces was forged.
-          seen: version of the clip to look for faces in; where it cannot be read or shows none, the clip
+          seen: version of the clip to look for faces in; where it is damaged or shows none, the clip
             itself is looked at.
 
         Raises:
@@ -48,6 +51,8 @@ class FaceFollower:
                 with self._files.open_clip(seen) as path:
                     return self._faces(path, clip, fakes)
             except ClipError as error:
+                if error.reason in _MENDABLE:
+                    raise
                 passed_over = f"passed over {seen.clip} ({error.reason})"
         with self._files.open_clip(clip) as path:
             rows, said = self._crops(path, clip) if clip.cropped else self._faces(path, clip, fakes)

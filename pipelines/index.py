@@ -79,6 +79,7 @@ def run_stage(
         }
         files.write_tables(out, arrow_schema(Clip), _batches(clips), metadata, lease.check)
         if all(sidecars.values()):
+            lease.check()
             files.remove_folder(folder)
     return clips, outcomes
 

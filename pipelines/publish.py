@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -120,10 +120,18 @@ def withdraw(folder: Path, keys: Iterable[str]) -> None:
         path.unlink(missing_ok=True)
 
 
-def remove_unnamed(folder: Path, keys: set[str], suffixes: Iterable[str]) -> list[Path]:
+def remove_unnamed(
+    folder: Path, keys: set[str], suffixes: Iterable[str], places: Collection[str] | None = None
+) -> list[Path]:
     """Remove results that the plan no longer names: files `<key><suffix>` below sub-folders of `folder`.
 
     The sidecar goes first, so that a result is never committed without its files. Empty folders go too.
+
+    Args:
+      folder: of the results.
+      keys: that the plan names.
+      suffixes: of a result's files.
+      places: sub-folders of `folder` that results are in; all others are left alone. None: all are.
     """
     ordered = [".json", *(suffix for suffix in suffixes if suffix != ".json")]
     if is_url(folder):
@@ -136,7 +144,11 @@ def remove_unnamed(folder: Path, keys: set[str], suffixes: Iterable[str]) -> lis
         }
     removed = []
     for suffix, names in below.items():
-        unnamed = [folder / name for name in names if name.removesuffix(suffix) not in keys]
+        unnamed = [
+            folder / name
+            for name in names
+            if name.removesuffix(suffix) not in keys and _is_in(places, name.partition("/")[0])
+        ]
         if is_url(folder):
             stores.remove(unnamed)
         else:
@@ -145,6 +157,14 @@ def remove_unnamed(folder: Path, keys: set[str], suffixes: Iterable[str]) -> lis
         removed += unnamed
     if not is_url(folder):
         for path in sorted(folder.glob("**/"), reverse=True):
-            if path != folder and not any(path.iterdir()):
+            if (
+                path != folder
+                and _is_in(places, path.relative_to(folder).parts[0])
+                and not any(path.iterdir())
+            ):
                 path.rmdir()
     return removed
+
+
+def _is_in(places: Collection[str] | None, place: str) -> bool:
+    return places is None or place in places

@@ -1,6 +1,6 @@
 """What is left to do: results whose sidecar is missing, or was made of something else."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from pipelines.publish import read_sidecars, remove_unnamed, withdraw
@@ -31,11 +31,16 @@ def discard(folder: Path, pending: list[str]) -> None:
     withdraw(folder, pending)
 
 
-def seal(folder: Path, wanted: Mapping[str, str], suffixes: tuple[str, ...]) -> dict[str, Sidecar | None]:
+def seal(
+    folder: Path,
+    wanted: Mapping[str, str],
+    suffixes: tuple[str, ...],
+    places: Collection[str] | None = None,
+) -> dict[str, Sidecar | None]:
     """Clear the folder of what nobody wants and of temporary files; gives every key's sidecar.
 
-    A key is None where nothing was committed: it could not even be tried.
+    A key is None where nothing was committed: it could not even be tried. `places` is as in `remove_unnamed`.
     """
     remove_parts(folder)
-    remove_unnamed(folder, set(wanted), (*suffixes, ".json"))
+    remove_unnamed(folder, set(wanted), (*suffixes, ".json"), places)
     return read_sidecars(folder, wanted)

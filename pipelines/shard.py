@@ -19,7 +19,7 @@ from pipelines.sampler import SampleParams
 from pipelines.shard_builder import PlannedGroup, ShardBuilder, empty_group
 from pipelines.track import key_of
 from schemas import SCHEMA_VERSION, files, program
-from schemas.clip import Split
+from schemas.clip import SPLITS, Split
 from schemas.convert import index_schema
 from schemas.digest import digest
 from schemas.errors import UsageError
@@ -206,7 +206,7 @@ def run_stage(
         builder = ShardBuilder(index.root, tracks, out, sample_params(params), params.run)
         run(work, builder, beam_args, "shard", out)
         lease.check()
-        sidecars = resume.seal(out, wanted, _SUFFIXES)
+        sidecars = resume.seal(out, wanted, _SUFFIXES, SPLITS)
         whole = {key: sidecar for key, sidecar in sidecars.items() if sidecar}
         outcomes = [outcome for sidecar in whole.values() for outcome in sidecar.outcomes]
         for key in sorted(set(shards) - set(whole)):
@@ -261,6 +261,7 @@ def _build(arguments: argparse.Namespace, beam_args: list[str]) -> int:
     params = read_params(arguments.params)
     check_samples(params)
     index = read_index(arguments.clips, arguments.root)
+    cli.check_out(arguments.out, {"--tracks": arguments.tracks, "the dataset": as_path(index.root)})
     if arguments.dry_run:
         shards = plan(index, arguments.tracks, params)
         wanted = {

@@ -103,12 +103,14 @@ class ShardBuilder:
                     writer.add(sample.key, ((name, spool.read(place)) for name, place in sample.members))
                 writer.close()
             vouched = [writer.describe(tar.name)]
-            if encoded:
-                # DALI takes no index of an empty shard.
-                offsets = self._out / f"{key}.idx"
+            offsets = self._out / f"{key}.idx"
+            if encoded:  # DALI takes no index of an empty shard.
                 with files.atomic_write(offsets, lease.check) as file:
                     file.write(writer.index())
                 vouched.append(publish.describe(offsets))
+            else:
+                lease.check()
+                files.remove(offsets)
             rows = self._out / f"{key}.parquet"
             unit = SequenceSample if self._params.shard.unit == "sequence" else Sample
             table = self._rows(f"{key}.tar", encoded, spool)

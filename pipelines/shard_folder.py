@@ -213,11 +213,7 @@ class IndexRows:
 
     def __init__(self, folder: ShardFolder):
         path = folder.path / "index.parquet"
-        if is_url(path):
-            store, name = stores.split(path)
-            self._file = pq.ParquetFile(store.open(name))
-        else:
-            self._file = pq.ParquetFile(path)
+        self._file = pq.ParquetFile(stores.open_stream(path) if is_url(path) else path)
         # Of its leaves, which are more than its columns.
         column = [self._file.schema.column(n).path for n in range(len(self._file.schema))].index("shard")
         self._groups: dict[str, list[int]] = {}

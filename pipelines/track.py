@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pipelines import cli, publish, resume
@@ -34,6 +35,8 @@ VERSION = 3
 # What faces are looked for in where the reference clip is lossless and has this version: it decodes
 # in a fraction of the time, and landmarks differ by no more than they do in two cuts of one picture.
 _QUICKER = "c23"
+# Where results are in the tracks folder.
+_FOLDER = "groups"
 
 
 @record
@@ -55,7 +58,7 @@ class Group:
 
 def key_of(group: str) -> str:
     """Where a group's track file and sidecar are, relative to the tracks folder, without suffix."""
-    return f"groups/{encode_name(group)}"
+    return f"{_FOLDER}/{encode_name(group)}"
 
 
 def plan(index: Index, track: TrackParams, crop: CropParams) -> tuple[dict[str, Group], list[Outcome]]:
@@ -170,7 +173,7 @@ def run_stage(
         builder = TrackBuilder(index.root, out, params.track, params.crop, params.run)
         run(work, builder, beam_args, "track", out)
         lease.check()
-        for key, sidecar in resume.seal(out, wanted, (".parquet",)).items():
+        for key, sidecar in resume.seal(out, wanted, (".parquet",), (_FOLDER,)).items():
             lost = ClipError("internal_error", "no result was committed; run again")
             outcomes += sidecar.outcomes if sidecar else (_outcome(index.dataset, groups[key].group, lost),)
         outcomes.sort(key=lambda outcome: outcome.unit)
@@ -194,11 +197,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _track(arguments: argparse.Namespace, beam_args: list[str]) -> int:
     params = read_params(arguments.params)
     index = read_index(arguments.clips, arguments.root)
+    cli.check_out(arguments.out, {"the dataset": as_path(index.root)})
     if arguments.dry_run:
         groups, _ = plan(index, params.track, params.crop)
         wanted = {key: group.digest for key, group in groups.items()}
         pending = resume.find_pending(arguments.out, wanted, arguments.retry_failed)
-        clips = [groups[key].seen for key in pending]
+        # What is looked at stands for the reference clip.
+        clips = [replace(groups[key].seen, reference=True) for key in pending]
         print(
             f"would track {len(pending)} of {len(groups)} groups into {arguments.out}: "
             f"{sum(clip.frames for clip in clips)} frames to decode, faces looked for in one of "

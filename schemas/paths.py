@@ -50,7 +50,9 @@ def as_path(text: str) -> Path:
         known = "s3, gs, abfs, hdfs or another one that fsspec knows"
         raise UsageError(f"{text}: no such kind of URL; its scheme must be {known}") from None
     # Not a Path by inheritance: object stores have neither links nor a working folder.
-    return cast(Path, UPath(text.rstrip("/"), use_listings_cache=False, **_OPTIONS.get(scheme, {})))
+    # SFTP's would take the option for one of the connection's, and keeps no listings anyway.
+    options: dict[str, Any] = {} if scheme in ("sftp", "ssh") else {"use_listings_cache": False}
+    return cast(Path, UPath(text.rstrip("/"), **options | _OPTIONS.get(scheme, {})))
 
 
 def local(text: str) -> Path:
@@ -66,7 +68,7 @@ def local(text: str) -> Path:
 
 def absolute(text: str) -> str:
     """A path's text without reference to the working folder; a URL is one already."""
-    return text.rstrip("/") if is_url(text) else os.path.abspath(text)  # noqa: PTH100 - links stay
+    return text.rstrip("/") if is_url(text) else os.path.abspath(as_path(text))  # noqa: PTH100 - links stay
 
 
 def inside(path: Path, folder: Path) -> bool:

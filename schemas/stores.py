@@ -224,12 +224,28 @@ def list_files(folder: Path) -> dict[str, Entry]:
     store, name = split(folder)
     prefix = f"{name.rstrip('/')}/"
     with told(folder):
-        found: Mapping[str, dict[str, Any]] = store.find(name, detail=True)
+        found = _find(folder, store, name)
     return {
         path.removeprefix(prefix): _entry(info)
         for path, info in sorted(found.items())
         if path.startswith(prefix) and info["type"] == "file" and not path.endswith("/")
     }
+
+
+def _find(folder: Path, store: AbstractFileSystem, name: str) -> Mapping[str, dict[str, Any]]:
+    """What `store.find` gives; fsspec's own leaves out folders that cannot be listed, without a word."""
+    if cast(UPath, folder).protocol in _WHOLE_PUTS:
+        return store.find(name, detail=True)
+    found: dict[str, dict[str, Any]] = {}
+    waiting = [name]
+    while waiting:
+        with contextlib.suppress(FileNotFoundError):
+            for info in store.ls(waiting.pop(), detail=True):
+                if info["type"] == "directory":
+                    waiting.append(info["name"])
+                else:
+                    found[info["name"]] = info
+    return found
 
 
 def _entry(info: Mapping[str, Any]) -> Entry:
@@ -248,3 +264,6 @@ def remove(paths: Iterable[Path]) -> None:
         store = split(paths[0])[0]
         with told(paths[0].parent):
             store.rm([split(path)[1] for path in paths])
+            # s3fs says nothing of what it may not delete; a policy refuses all alike.
+            if store.exists(split(paths[-1])[1]):
+                raise PermissionError(errno.EACCES, "still there after it was deleted", str(paths[-1]))

@@ -165,6 +165,34 @@ def test_results_are_committed_found_withdrawn_and_removed(folder):
     assert names(folder) == ["index.json", "train/a.json", "train/a.tar"]
 
 
+def test_a_store_that_does_not_delete_is_not_believed(folder, monkeypatch):
+    files.write_json(folder / "a.json", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(stores.split(folder)[0]), "rm", lambda *_, **__: None)  # as s3fs where it may not
+        with pytest.raises(UsageError, match=r"not allowed \(PermissionError.*still there"):
+            files.remove(folder / "a.json")
+    files.remove(folder / "a.json")
+    assert names(folder) == []
+
+
+def test_a_folder_that_cannot_be_listed_is_no_gap(monkeypatch):
+    folder = as_path("growing://listed/out")
+    files.write_json(folder / "a/b.json", 1)
+    listed = Growing.ls
+
+    def ls(self, path, detail=True, **options):
+        if path.endswith("/a"):
+            raise PermissionError("no entry")
+        return listed(self, path, detail=detail, **options)
+
+    assert names(folder) == ["a/b.json"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Growing, "ls", ls)
+        with pytest.raises(UsageError, match="not allowed"):
+            names(folder)
+    files.remove(folder / "a/b.json")
+
+
 def test_a_result_is_whole_only_with_its_files(folder):
     committed(folder, "train/a", "1")
     with files.atomic_write(folder / "train/a.tar") as file:

@@ -124,6 +124,15 @@ def test_every_shard_that_holds_anything_has_an_index_that_its_sidecar_vouches_f
             assert hashlib.sha256(index.read_bytes()).hexdigest() == names[index.name]
 
 
+def test_a_shard_that_has_lost_all_its_samples_has_no_index(built, tmp_path):
+    work = built.copy(tmp_path / "work")
+    work.set(track={"min_face": 4000})  # No face is as large: every clip is skipped.
+    assert list(work.shards.rglob("*.idx"))
+    assert work.track() == work.shard() == 0
+    assert not list(work.shards.rglob("*.idx"))
+    assert len(list(work.shards.rglob("*.tar"))) == len(list(built.shards.rglob("*.tar")))
+
+
 def test_an_index_that_changed_is_found_and_made_again(built, tmp_path):
     work = built.copy(tmp_path / "work")
     index = next(work.shards.rglob("*.idx"))

@@ -91,6 +91,16 @@ def test_seal_removes_what_the_plan_no_longer_names(tmp_path):
     ]  # fmt: skip
 
 
+def test_seal_leaves_what_is_not_the_stages_own(tmp_path):
+    for key in ("train/a", "train/b", "groups/a", "runs/r0/run"):
+        committed(tmp_path, key, "1")
+    (tmp_path / "somebody/empty").mkdir(parents=True)
+    resume.seal(tmp_path, {"train/a": "1"}, (".tar",), ("train", "val"))
+    kept = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
+    assert {"train/a.tar", "groups/a.tar", "groups/a.json", "runs/r0/run.json", "somebody/empty"} <= kept
+    assert "train/b.json" not in kept
+
+
 def test_two_runs_into_one_folder_are_refused(tmp_path):
     code = (
         "import sys; from pathlib import Path; from schemas import files\n"

@@ -15,9 +15,14 @@ import webdataset
 from PIL import Image
 
 import schemas
+from pipelines import shard, track
+from schemas.errors import UsageError
 from schemas.files import read_rows
-from tests.work import Work, digests
+from schemas.params import FramesParams
+from schemas.track import TrackFrame
+from tests.work import Work, digests, stamps
 from transforms.crops import warp
+from transforms.geometry import GroupGeometry
 from transforms.masks import iou
 from transforms.video import Video
 
@@ -254,3 +259,22 @@ def test_a_difference_below_the_gate_is_unknown_never_zeros(built, tmp_path):
             assert "mask.png" not in members
             fakes += 1
     assert fakes
+
+
+def test_a_folder_that_holds_what_shards_are_made_of_is_refused(built, demo_corpus, tmp_path):
+    before = stamps(built.root)
+    flags = ["--params", str(built.params), "--clips", str(built.clips)]
+    with pytest.raises(
+        UsageError, match=r"--out .*: --tracks \(.*\) is in it; give results a folder of their"
+    ):
+        shard.main([*flags, "--tracks", str(built.tracks), "--out", str(built.root)])
+    with pytest.raises(UsageError, match=r"--out .*: the dataset \(.*\) is in it"):
+        track.main([*flags, "--out", str(demo_corpus.parent)])
+    assert stamps(built.root) == before
+
+
+def test_tracks_too_short_for_a_sequence_have_no_outlines(built):
+    path = min((built.tracks / "groups").rglob("*.parquet"))
+    rows = read_rows(path, TrackFrame)[:3]
+    geometry = GroupGeometry(rows, FramesParams(length=8), "sequence")
+    assert geometry.shapes([]).oval.shape[0] == 0

@@ -1,6 +1,7 @@
 """Tracking real videos with the real detector."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 import schemas
 from schemas.files import read_metadata, read_rows
 from tests.videos import write_video
-from tests.work import Work
+from tests.work import Work, digests
 from transforms.video import Video
 
 REAL = "original_sequences/youtube/raw/videos"
@@ -121,19 +122,34 @@ def test_faces_of_a_lossless_clip_are_looked_for_in_its_c23_version(clips, tmp_p
     assert rows == rows_of_real
 
 
-def test_where_the_c23_version_cannot_be_read_the_lossless_one_is_looked_at(clips, tmp_path):
+def test_where_the_c23_version_shows_no_face_the_lossless_one_is_looked_at(clips, tmp_path):
+    real, _, _ = clips
+    corpus = tree(tmp_path / "corpus", real)
+    quicker = corpus / REAL.replace("raw", "c23") / "000.mp4"
+    write_video(quicker, [np.zeros_like(frame) for frame in real], crf=23)
+    _, rows, metadata = track(tmp_path, corpus)
+    _, rows_of_real, _ = track(tmp_path / "real", tree(tmp_path / "corpus of real", real))
+    assert rows == rows_of_real
+    assert metadata["events"] == f"passed over {REAL.replace('raw', 'c23')}/000.mp4 (no_face)"
+
+
+def test_a_c23_version_that_is_gone_is_waited_for(clips, tmp_path):
+    """A group that went on without it would keep other geometry when it is back."""
     real, _, _ = clips
     corpus = tree(tmp_path / "corpus", real)
     quicker = corpus / REAL.replace("raw", "c23") / "000.mp4"
     write_video(quicker, real, crf=23)
     work, _, _ = track(tmp_path, corpus)
-    quicker.unlink()
-    work.set(track={"smooth": 0.05})
-    assert work.track() == 0
-    rows = read_rows(work.tracks / "groups/youtube/000.parquet", schemas.TrackFrame)
-    assert len(rows) == len(real)
-    said = read_metadata(work.tracks / "groups/youtube/000.parquet")["events"]
-    assert said == f"passed over {REAL.replace('raw', 'c23')}/000.mp4 (missing)"
+    before = digests(work.tracks, "groups/**/*.parquet")
+    shutil.rmtree(work.tracks)
+    quicker.rename(tmp_path / "away.mp4")
+    assert work.track() == 3
+    found = {o.unit: o.reason for o in read_rows(work.tracks / "outcomes.parquet", schemas.Outcome)}
+    assert found == {"youtube/000": "missing", "youtube/001": ""}
+    (tmp_path / "away.mp4").rename(quicker)
+    assert work.track("--retry-failed", "--dry-run") == 0
+    assert work.track("--retry-failed") == 0
+    assert digests(work.tracks, "groups/**/*.parquet") == before
 
 
 def test_small_faces_are_refused_by_name(clips, tmp_path):

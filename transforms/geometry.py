@@ -138,6 +138,8 @@ class GroupGeometry:
 
     def _points(self, name: str) -> np.ndarray:
         """(positions, k, 2) float64, points of all rows in crop pixels: every clip asks for the same ones."""
+        if not self.rows:
+            return np.zeros((0, 0, 2))
         if name not in self._in_crops:
             points = np.array([getattr(row, name) for row in self.rows]).reshape(len(self.rows), -1, 2)
             matrices = np.array([row.crop_to_frame for row in self.rows]).reshape(-1, 2, 3)

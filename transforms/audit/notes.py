@@ -149,7 +149,7 @@ KINDS = (
         "track",
         "passed over",
         r"\bpassed over \S.* \(\w+\)$",
-        "Faces were looked for in the lossless clip, because its c23 version could not be read or showed "
+        "Faces were looked for in the lossless clip, because its c23 version is damaged or shows "
         "none. If that one is damaged, get it again.",
     ),
 )
