@@ -2,7 +2,7 @@
 
     python -m benchmarks.pipeline_parts --work FOLDER
 
-FOLDER is one that `benchmarks.pipeline` ran the stages in. Prints JSON: CPU seconds for one source group.
+FOLDER is one that a case of `benchmarks` ran the stages in. Prints JSON: CPU seconds for one source group.
 """
 
 import argparse
