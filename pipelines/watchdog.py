@@ -9,6 +9,7 @@ import queue
 import shlex
 import sys
 import threading
+import time
 from collections.abc import Iterator
 
 import apache_beam as beam
@@ -22,6 +23,8 @@ from schemas.errors import StoppedError
 
 # Beam's name for the thread that waits for a worker process, and raises if that ends otherwise than well.
 _WAITS_FOR_WORKER = "run_worker"
+# Those that read from one, and raise when that is no longer there.
+_READS_FROM_WORKER = ("beam_control_read", "read_grpc_client_inputs")
 # Seconds in which the error of a graph is waited for after a worker ended.
 _GRACE = 5.0
 
@@ -67,8 +70,17 @@ def run(graph: beam.PTransform, options: PipelineOptions) -> PipelineResult:
             with contextlib.suppress(queue.Empty):
                 end = ended.get(timeout=_GRACE)
     if isinstance(end, BaseException):
+        _hear_out()
         raise end
     return end
+
+
+def _hear_out() -> None:
+    """Let Beam's threads, whose workers have ended with the listener, say what they say to that."""
+    until = time.monotonic() + _GRACE
+    for thread in threading.enumerate():
+        if thread.name in (_WAITS_FOR_WORKER, *_READS_FROM_WORKER):
+            thread.join(max(0.0, until - time.monotonic()))
 
 
 @contextlib.contextmanager
