@@ -1,6 +1,7 @@
 """An S3 server of its own (versitygw): its binary in the cache folder, its objects in a temporary one."""
 
 import contextlib
+import hashlib
 import os
 import secrets
 import shutil
@@ -14,6 +15,7 @@ import pytest
 import s3fs
 from filelock import FileLock
 
+from schemas import stores
 from tests.services import Service, cache, free_ports, listens, skip
 
 VERSION = "v1.8.0"
@@ -99,3 +101,10 @@ def serve(folder: Path) -> Iterator[Server]:
     finally:
         s3fs.S3FileSystem.clear_instance_cache()
         process.end()
+
+
+def digests_behind(url: Path) -> dict[str, str]:
+    """SHA-256 of every object, as `digests` gives that of files."""
+    return {
+        name: hashlib.sha256(stores.read_bytes(url / name)).hexdigest() for name in stores.list_files(url)
+    }

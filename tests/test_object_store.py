@@ -29,7 +29,7 @@ from schemas.paths import as_path
 from tests.dvc_command import dvc
 from tests.labels_factory import contents, requests_of
 from tests.labels_factory import run as ask
-from tests.s3_server import serve
+from tests.s3_server import digests_behind, serve
 from tests.work import Work, digests, stamps
 from training.data import TrainingLoader
 from training.loading.pool import read_pool
@@ -69,13 +69,6 @@ def remote(s3, demo_corpus, tmp_path_factory) -> Remote:
 def count_requests(seen: list[tuple[str, str]]) -> str:
     kinds = Counter("LIST" if (method, path) == ("GET", "/data") else method for method, path in seen)
     return ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()))
-
-
-def digests_behind(url: Path) -> dict[str, str]:
-    """SHA-256 of every object, as `digests` gives that of files."""
-    return {
-        name: hashlib.sha256(stores.read_bytes(url / name)).hexdigest() for name in stores.list_files(url)
-    }
 
 
 def test_a_run_behind_urls_gives_the_bytes_of_a_local_one(remote, built):

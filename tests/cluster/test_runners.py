@@ -1,10 +1,15 @@
 """The same bytes on Flink, with one slot and two, as on the embedded runner."""
 
+import copy
 import shlex
 
 import pytest
+import s3fs
 
+from schemas.paths import as_path
+from tests.cluster.flink import write_worker
 from tests.cluster.runs import build, empty
+from tests.s3_server import digests_behind, serve
 from tests.work import digests
 
 
@@ -30,3 +35,16 @@ def test_flink_on_both_slots(many, cluster, tmp_path):
         assert sum(shares.values()) == 18
     assert digests(work.tracks) == digests(many.tracks)
     assert digests(work.shards) == digests(many.shards)
+
+
+@pytest.mark.timeout(600)
+def test_flink_into_an_object_store(many, cluster, tmp_path):
+    work = copy.copy(many)
+    work.shards = as_path("s3://data/shards")
+    with serve(tmp_path) as server:
+        s3fs.S3FileSystem().mkdir("data")
+        variables = " ".join(f"{name}={shlex.quote(value)}" for name, value in server.environment.items())
+        worker = write_worker(tmp_path / "worker", before=f"env {variables}")
+        build(work, *cluster.flags(2, worker), stages=["shard"])
+        assert sum(cluster.shares(cluster.jobs()[0]).values()) == 18
+        assert digests_behind(work.shards) == digests(many.shards)
