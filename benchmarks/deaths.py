@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,11 +87,19 @@ class Run:
 
     def kill(self, victim: str, choice: random.Random) -> bool:
         """Kill -9; waits for a worker or a decoder where there is none yet; False if the run ended before."""
+        if victim == "group":
+            if self.process.poll() is not None:
+                return False
+            os.killpg(self.process.pid, signal.SIGKILL)
+            return True
+        return self.strike(
+            lambda: [self.process.pid] if victim == "main" else self.processes(_MODULES[victim]), choice
+        )
+
+    def strike(self, find: Callable[[], list[int]], choice: random.Random) -> bool:
+        """Kill -9 one of the processes that are found; waits for the first; False if the run ended before."""
         while self.process.poll() is None:
-            if victim == "group":
-                os.killpg(self.process.pid, signal.SIGKILL)
-                return True
-            found = [self.process.pid] if victim == "main" else self.processes(_MODULES[victim])
+            found = find()
             if found:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(choice.choice(found), signal.SIGKILL)

@@ -38,7 +38,7 @@ from pipelines.index_report import describe_leaks
 from pipelines.lease import claim
 from pipelines.probing import Probed
 from pipelines.shard import plan as plan_shards
-from pipelines.shard import sample_params
+from pipelines.shard import sample_params, shard_digests
 from pipelines.shard_builder import ShardBuilder
 from pipelines.stamps import LocalStamps
 from pipelines.track import TrackBuilder, key_of
@@ -157,11 +157,7 @@ def plan_all_shards(work: Path, groups: int, fakes: int) -> dict[str, Any]:
     """Read, plan, hand out; how even shards are."""
     found = read_index(work / "clips.parquet", None)
     planned = plan_shards(found, work / "tracks", PARAMS)
-    pending = resume.find_pending(
-        work / "shards",
-        {key: members[0].shard_digest if members else "" for key, members in planned.items()},
-        False,
-    )
+    pending = resume.find_pending(work / "shards", shard_digests(planned, PARAMS), False)
     units = [
         Work(key, group.shard_digest, group, sum(clip.frames for clip in group.clips))
         for key in pending

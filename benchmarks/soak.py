@@ -12,7 +12,6 @@ import io
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -78,20 +77,13 @@ class Kill:
         )
 
 
-def strike(cluster: Cluster, run: Run, victim: str, choice: random.Random) -> bool:
-    """Kill one process; waits for one where there is none yet; gives False if the run ended before."""
-    while run.process.poll() is None:
-        found = [run.process.pid]
-        if victim == "taskmanager":
-            found = [cluster.services[name].process.pid for name in TASK_MANAGERS]
-        elif victim != "command":
-            found = cluster.workers(_MODULES[victim])
-        if found:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(choice.choice(found), signal.SIGKILL)
-                return True
-        time.sleep(0.01)
-    return False
+def find_victims(cluster: Cluster, run: Run, victim: str) -> list[int]:
+    """Processes of a kind, one of which is to be killed."""
+    if victim == "command":
+        return [run.process.pid]
+    if victim == "taskmanager":
+        return [cluster.services[name].process.pid for name in TASK_MANAGERS]
+    return cluster.workers(_MODULES[victim])
 
 
 def left(cluster: Cluster, seconds: float) -> int:
@@ -114,7 +106,7 @@ def disturb(
     with contextlib.suppress(subprocess.TimeoutExpired):
         run.process.wait(moment)
     moment = run.seconds()
-    hit = strike(cluster, run, victim, choice)
+    hit = run.strike(lambda: find_victims(cluster, run, victim), choice)
     code, words = run.wait()
     finished, again = committed(work.shards), code
     newest = cluster.jobs()[:1]

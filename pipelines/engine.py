@@ -87,11 +87,17 @@ class _BuildKey(beam.DoFn):
         self._builder.teardown()
 
 
+def _costs(work: Sequence[Work]) -> dict[str, float]:
+    """Cost of each key."""
+    costs: dict[str, float] = {}
+    for item in work:
+        costs[item.key] = costs.get(item.key, 0.0) + item.cost
+    return costs
+
+
 def longest_first(work: Sequence[Work]) -> Iterator[Item]:
     """What is shuffled: keys with most cost come first, so that no long one is left to the end."""
-    cost: dict[str, float] = {}
-    for item in work:
-        cost[item.key] = cost.get(item.key, 0.0) + item.cost
+    cost = _costs(work)
     for item in sorted(work, key=lambda item: (-cost[item.key], item.key)):
         yield item.key, (item.digest, item.unit)
 
@@ -152,9 +158,7 @@ def run(work: Sequence[Work], builder: Builder, beam_args: Sequence[str], label:
     """
     if not work:
         return
-    costs: dict[str, float] = {}
-    for item in work:
-        costs[item.key] = costs.get(item.key, 0.0) + item.cost
+    costs = _costs(work)
     options = pipeline_options(beam_args, len(costs))
     embedded = options.view_as(StandardOptions).runner == "FnApiRunner"
     status = status_file.current()

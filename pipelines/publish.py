@@ -109,17 +109,6 @@ def _walk(folder: Path) -> Iterator[str]:
         yield from (name if place == "." else f"{place}/{name}" for name in names)
 
 
-def withdraw(folder: Path, keys: Iterable[str]) -> None:
-    """Remove the sidecars of results that are about to be built again."""
-    paths = [sidecar_path(folder, key) for key in keys]
-    if is_url(folder):
-        there = stores.list_files(folder) if paths else {}
-        stores.remove(path for path in paths if str(path.relative_to(folder)) in there)
-        return
-    for path in paths:
-        path.unlink(missing_ok=True)
-
-
 def remove_unnamed(
     folder: Path, keys: set[str], suffixes: Iterable[str], places: Collection[str] | None = None
 ) -> list[Path]:

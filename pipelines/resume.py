@@ -3,8 +3,10 @@
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from pipelines.publish import read_sidecars, remove_unnamed, withdraw
+from pipelines.publish import read_sidecars, remove_unnamed, sidecar_path
+from schemas import stores
 from schemas.files import remove_parts
+from schemas.paths import is_url
 from schemas.sidecar import Sidecar
 
 
@@ -28,7 +30,13 @@ def find_pending(folder: Path, wanted: Mapping[str, str], retry_failed: bool) ->
 
 def discard(folder: Path, pending: list[str]) -> None:
     """Withdraw what is about to be built again, so that progress and crashes are seen from sidecars alone."""
-    withdraw(folder, pending)
+    paths = [sidecar_path(folder, key) for key in pending]
+    if is_url(folder):
+        there = stores.list_files(folder) if paths else {}
+        stores.remove(path for path in paths if str(path.relative_to(folder)) in there)
+        return
+    for path in paths:
+        path.unlink(missing_ok=True)
 
 
 def seal(

@@ -2,7 +2,7 @@
 
 import argparse
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -100,6 +100,12 @@ def shard_digest(groups: Sequence[PlannedGroup], params: Params) -> str:
     return digest(VERSION, sorted((group.group, group.plan_digest) for group in groups), params.shard.seed)
 
 
+def shard_digests(shards: Mapping[str, Sequence[PlannedGroup]], params: Params) -> dict[str, str]:
+    """Digest of each planned shard, by its key; of one without groups too."""
+    empty = shard_digest([], params)
+    return {key: groups[0].shard_digest if groups else empty for key, groups in shards.items()}
+
+
 def shard_key(dataset: str, split: str, number: int) -> str:
     """Where a shard is, relative to the shards folder, without suffix."""
     name = encode_name(dataset)
@@ -192,9 +198,7 @@ def run_stage(
     """Build what is not built yet; returns the outcome of every clip, and one line on what is there now."""
     tracks, out = tracks.absolute(), out.absolute()  # Workers of other runners start in other folders.
     shards = plan(index, tracks, params)
-    wanted = {
-        key: groups[0].shard_digest if groups else shard_digest([], params) for key, groups in shards.items()
-    }
+    wanted = shard_digests(shards, params)
     with exclusive(out) as lease:
         pending = resume.find_pending(out, wanted, retry_failed)
         resume.discard(out, pending)
@@ -235,7 +239,7 @@ def run_stage(
 
 def _by_split(shards: Iterable[str]) -> str:
     splits = Counter(key.split("/")[0] for key in shards)
-    said = ", ".join(f"{split} {splits[split]}" for split in ("train", "val", "test") if splits[split])
+    said = ", ".join(f"{split} {splits[split]}" for split in SPLITS if splits[split])
     return f" ({said})" if said else ""
 
 
@@ -264,10 +268,7 @@ def _build(arguments: argparse.Namespace, beam_args: list[str]) -> int:
     cli.check_out(arguments.out, {"--tracks": arguments.tracks, "the dataset": as_path(index.root)})
     if arguments.dry_run:
         shards = plan(index, arguments.tracks, params)
-        wanted = {
-            key: groups[0].shard_digest if groups else shard_digest([], params)
-            for key, groups in shards.items()
-        }
+        wanted = shard_digests(shards, params)
         pending = resume.find_pending(arguments.out, wanted, arguments.retry_failed)
         print(f"would build {len(pending)} of {len(shards)} shards in {arguments.out}{_by_split(pending)}")
         clips = [clip for key in pending for group in shards[key] for clip in group.clips]

@@ -204,9 +204,7 @@ def readable(path: Path) -> Any:
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, local or not."""
-    if is_url(path):
-        return hashlib.sha256(stores.read_bytes(path)).hexdigest()
+    """SHA-256 of the bytes of a local file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
